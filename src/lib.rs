@@ -1,0 +1,11 @@
+//! hactl walks an operator through a runbook of typed steps.
+//!
+//! **Flow.** The command line loads the workspace and the runbook ([`diagnostic`] collects every problem), makes a
+//! plan from what it observes, and drives it. For each step: require, observe, gate, *append the intent and fsync*,
+//! apply, append the outcome, verify, append. Every appended record becomes an event; renderers see only events.
+//! Resuming is replay followed by the same code path.
+
+pub mod clock;
+pub mod diagnostic;
+pub mod digest;
+pub mod name;

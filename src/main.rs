@@ -1,0 +1,2 @@
+//! The `hactl` command.
+fn main() {}
