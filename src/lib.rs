@@ -5,7 +5,11 @@
 //! apply, append the outcome, verify, append. Every appended record becomes an event; renderers see only events.
 //! Resuming is replay followed by the same code path.
 
+pub mod access;
 pub mod clock;
 pub mod diagnostic;
 pub mod digest;
+pub mod engine;
+pub mod journal;
 pub mod name;
+pub mod step;

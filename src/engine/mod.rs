@@ -1,0 +1,3 @@
+//! Carrying out a runbook: the pure transition table, and the loop that drives steps through it.
+
+pub mod state;
