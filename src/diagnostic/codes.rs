@@ -80,8 +80,35 @@ codes! {
     IO = "io", Failed, "a file of this machine could not be read or written";
     USAGE = "usage", Usage, "the command line asks for something that does not exist";
     INTERRUPTED = "interrupted", Interrupted, "stopped on request";
+    // file
+    FILE_SYNTAX = "file::syntax", Usage, "a file is not valid TOML";
+    FILE_UNKNOWN_KEY = "file::unknown_key", Usage, "a table has a key that nobody reads";
+    FILE_MISSING_KEY = "file::missing_key", Usage, "a table lacks a key that it must have";
+    FILE_ILL_TYPED = "file::ill_typed", Usage, "a value is of another type than is wanted";
+    FILE_BAD_VALUE = "file::bad_value", Usage, "a value is of the right type and still not usable";
+    FILE_BARE_NUMBER = "file::bare_number", Usage, "a duration or a size is given without its unit";
+    FILE_DUPLICATE = "file::duplicate", Usage, "an id that must be unique is given twice";
+    FILES_INVALID = "file::invalid", Usage, "the workspace or the runbook has problems; each has its own code";
     // workspace
+    WORKSPACE_NOT_FOUND = "workspace::not_found", Usage, "there is no hactl.toml here or in a parent folder";
+    WORKSPACE_JUMP = "workspace::jump", Usage, "a jump host does not exist, or the jumps go round in a circle";
+    WORKSPACE_POD = "workspace::pod", Usage, "a PostgreSQL instance in Kubernetes is not supported yet";
     // runbook
+    RUNBOOK_NOT_FOUND = "runbook::not_found", Usage, "there is no such runbook";
+    RUNBOOK_UNKNOWN_KIND = "runbook::unknown_kind", Usage, "a step or a probe names a kind that does not exist";
+    RUNBOOK_NO_KIND = "runbook::no_kind", Usage, "a step has no action, or a probe no kind";
+    RUNBOOK_TWO_KINDS = "runbook::two_kinds", Usage, "a step makes more than one effect, or a probe measures two things";
+    RUNBOOK_UNKNOWN_REFERENCE = "runbook::unknown_reference", Usage, "a reference names something that does not exist";
+    RUNBOOK_ILL_TYPED_REFERENCE = "runbook::ill_typed_reference", Usage, "a reference is of another type than is wanted there";
+    RUNBOOK_FORWARD_REFERENCE = "runbook::forward_reference", Usage, "a reference names an output of a step that comes later";
+    RUNBOOK_UNRESOLVED = "runbook::unresolved", Failed, "a reference has no value yet";
+    RUNBOOK_MISSING_INPUT = "runbook::missing_input", Usage, "an input without a default is not given";
+    RUNBOOK_UNKNOWN_INPUT = "runbook::unknown_input", Usage, "an input is given that the runbook does not declare";
+    RUNBOOK_ILL_TYPED_INPUT = "runbook::ill_typed_input", Usage, "an input is of another type than is declared";
+    RUNBOOK_GATE_TOO_WEAK = "runbook::gate_too_weak", Usage, "a step that cannot be taken back is not behind a gate of type";
+    RUNBOOK_GATE_SIGN = "runbook::gate_sign", Usage, "gates of sign are not supported yet";
+    RUNBOOK_UNKNOWN_ROLE = "runbook::unknown_role", Usage, "a step names a role that the runbook does not declare";
+    RUNBOOK_ROLE_HOSTS = "runbook::role_hosts", Usage, "a role has no hosts, too few or too many";
     // journal
     // engine
     // ssh
@@ -89,6 +116,9 @@ codes! {
     // postgres
     // s3
     // secret
+    SECRET_IN_CLEAR = "secret::in_clear", Usage, "a secret stands in a file where a reference to it is wanted";
+    SECRET_READABLE = "secret::readable", Failed, "the file of a secret can be read by others";
+    SECRET_UNRESOLVED = "secret::unresolved", Failed, "a reference to a secret gave no value";
     // step
     // lab
 }

@@ -1,0 +1,173 @@
+//! Problems of one file, collected; turned into shown text only once all secrets in clear are masked.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use miette::NamedSource;
+
+use crate::diagnostic::{Code, Problem, Problems, Source};
+
+/// What was found wrong in one file.
+#[derive(Debug, Clone)]
+pub struct Found {
+    name: String,
+    text: String,
+    remarks: Vec<Remark>,
+    masked: Vec<Range<usize>>,
+}
+
+/// One problem, with its place as bytes of the file.
+#[derive(Debug, Clone)]
+pub struct Remark {
+    code: Code,
+    message: String,
+    place: Option<(Range<usize>, String)>,
+    help: Option<String>,
+}
+
+impl Remark {
+    /// Underlines `span`, with a short label.
+    pub fn at(&mut self, span: Range<usize>, label: impl Into<String>) -> &mut Self {
+        self.place = Some((span, label.into()));
+        self
+    }
+
+    /// What to write instead.
+    pub fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// What to write instead, where there is something to say.
+    pub fn help_if(&mut self, help: Option<String>) -> &mut Self {
+        if help.is_some() {
+            self.help = help;
+        }
+        self
+    }
+}
+
+/// Parts of a key's name that make what stands behind it look like a secret.
+const SECRET_WORDS: &[&str] =
+    &["secret", "passw", "passphrase", "cipher_pass", "token", "access_key", "private_key"];
+
+impl Found {
+    /// Nothing found yet in the file `name`.
+    #[must_use]
+    pub fn new(name: &str, text: &str) -> Self {
+        Self { name: name.to_owned(), text: text.to_owned(), remarks: Vec::new(), masked: Vec::new() }
+    }
+
+    /// Adds a problem; its place and help are given to what is returned.
+    pub fn add(&mut self, code: Code, message: impl Into<String>) -> &mut Remark {
+        let index = self.remarks.len();
+        self.remarks.push(Remark { code, message: message.into(), place: None, help: None });
+        &mut self.remarks[index]
+    }
+
+    /// The bytes of `span` are never shown.
+    pub fn mask(&mut self, span: Range<usize>) {
+        self.masked.push(span);
+    }
+
+    /// True where nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remarks.is_empty()
+    }
+
+    /// The file's text as it may be shown: same length, with `*` where a secret may stand.
+    #[must_use]
+    pub fn shown(&self) -> Source {
+        let mut bytes = self.text.clone().into_bytes();
+        for span in self.masked.iter().cloned().chain(secret_lines(&self.text)) {
+            let end = span.end.min(bytes.len());
+            let start = span.start.min(end);
+            for byte in bytes[start..end].iter_mut().filter(|b| **b != b'\n') {
+                *byte = b'*';
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Arc::new(NamedSource::new(&self.name, text))
+    }
+
+    /// All problems, each with the shown text of its file.
+    pub fn into_problems(self, problems: &mut Problems) {
+        let source = self.shown();
+        problems.extend(self.remarks.into_iter().map(|remark| {
+            let mut problem = Problem::new(remark.code, remark.message);
+            if let Some((span, label)) = remark.place {
+                problem = problem.at(&source, clamp(source.inner(), &span), label);
+            }
+            match remark.help {
+                Some(help) => problem.help(help),
+                None => problem,
+            }
+        }));
+    }
+}
+
+/// A span inside the text, on its first line only: an underlined table of forty lines helps nobody.
+fn clamp(text: &str, span: &Range<usize>) -> Range<usize> {
+    let floor = |mut at: usize| {
+        at = at.min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let start = floor(span.start);
+    let end = floor(span.end).max(start);
+    let line = text[start..end].find('\n').map_or(end, |at| start + at);
+    start..line
+}
+
+/// Text after `=` on lines whose key looks like a secret's and whose value is no table: also found where the file is
+/// no valid TOML.
+fn secret_lines(text: &str) -> Vec<Range<usize>> {
+    let mut spans = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some(equals) = line.find('=') {
+            let key = line[..equals].to_ascii_lowercase();
+            let value = line[equals + 1..].trim_start();
+            let plain = !value.starts_with('{') && !value.starts_with('[');
+            if plain && SECRET_WORDS.iter().any(|word| key.contains(word)) {
+                let at = start + line.len() - value.len();
+                spans.push(at..start + line.trim_end().len());
+            }
+        }
+        start += line.len();
+    }
+    // A private key is a secret wherever it stands.
+    for (marker, stop) in [("AGE-SECRET-KEY-", "\"'\n"), ("PRIVATE KEY-----", "\"'")] {
+        for (at, _) in text.match_indices(marker) {
+            let from = at + marker.len();
+            let length = text[from..].find(|c| stop.contains(c)).unwrap_or(text.len() - from);
+            spans.push(from..from + length);
+        }
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Found, clamp};
+
+    #[test]
+    fn what_looks_like_a_secret_is_masked_even_in_broken_files() {
+        let text =
+            "a = 1\ns3.secret_key = \"hunter2\nb = \"AGE-SECRET-KEY-1ABC\"\naccess_key = { file = \"x\" }\n";
+        let shown = Found::new("x.toml", text).shown();
+        assert_eq!(
+            shown.inner(),
+            "a = 1\ns3.secret_key = ********\nb = \"AGE-SECRET-KEY-****\"\naccess_key = { file = \"x\" }\n"
+        );
+    }
+
+    #[test]
+    fn a_span_stays_inside_the_text_and_on_one_line() {
+        assert_eq!(clamp("aé\nb", &(1..99)), 1..3);
+        assert_eq!(clamp("aé", &(2..2)), 1..1);
+    }
+}

@@ -1,0 +1,248 @@
+//! What a runbook holds, once loading has found nothing wrong.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use toml::de::ValueDeserializer;
+
+use super::refs::Bindings;
+use super::{InputType, Kinds, Value};
+use crate::diagnostic::{Error, Result, Source, codes};
+use crate::digest::Digest;
+use crate::document::Node;
+use crate::name::{ComponentName, PhaseId, RoleName, RunbookName, StepId};
+use crate::units::HumanDuration;
+
+/// A loaded runbook.
+#[derive(Clone, Debug)]
+pub struct Runbook {
+    /// Its name.
+    pub name: RunbookName,
+    /// One line.
+    pub title: String,
+    /// What it is for.
+    pub summary: String,
+    /// What the operator must or may say in `[inputs]`, in the order of the file.
+    pub inputs: Vec<Input>,
+    /// The roles by which it names hosts.
+    pub roles: Vec<Role>,
+    /// The parts of the system whose availability it is about.
+    pub components: Vec<Component>,
+    /// The phases, in order.
+    pub phases: Vec<Phase>,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Its bytes, kept as evidence when a run starts.
+    pub bytes: Arc<[u8]>,
+}
+
+/// Where a runbook came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Embedded in this binary.
+    Bundled,
+    /// A file.
+    File(PathBuf),
+    /// Kept when a run started.
+    Kept(Digest),
+}
+
+/// A declared input.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// How `${inputs.<name>}` names it.
+    pub name: String,
+    /// Its type.
+    pub value_type: InputType,
+    /// What it is, for whoever fills it in.
+    pub help: String,
+    /// What it is where nothing is said.
+    pub default: Option<Value>,
+}
+
+/// A declared role.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// How steps name it.
+    pub name: RoleName,
+    /// What its hosts do.
+    pub help: String,
+    /// At least so many hosts.
+    pub min: usize,
+    /// At most so many hosts.
+    pub max: Option<usize>,
+}
+
+/// A part of the system, with what is promised about it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Component {
+    /// Its name.
+    pub name: ComponentName,
+    /// How much it matters, in the runbook's own words.
+    pub tier: String,
+    /// How many of it there are.
+    pub replicas: u32,
+    /// What it is meant to survive.
+    pub survives: Vec<String>,
+    /// What is left where it is down.
+    pub degraded: Option<String>,
+    /// How much data may be lost: a target.
+    pub rpo: Option<HumanDuration>,
+    /// How long it may take to come back: a target.
+    pub rto: Option<HumanDuration>,
+    /// The proofs that count for it.
+    pub proven_by: Vec<String>,
+}
+
+/// A part of the way, after which the system is in a state that can stay.
+#[derive(Clone, Debug)]
+pub struct Phase {
+    /// Its id.
+    pub id: PhaseId,
+    /// One line.
+    pub title: String,
+    /// Why it comes when it comes.
+    pub why: Option<String>,
+    /// Its steps, in order.
+    pub steps: Vec<Step>,
+}
+
+/// What stands between a step and its action. The order is that of strength.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// Nothing.
+    None,
+    /// A yes.
+    Confirm,
+    /// The name of the host or database, typed.
+    Type,
+    /// A signature.
+    Sign,
+}
+
+impl Gate {
+    /// Every gate, as runbooks name them.
+    pub const NAMES: &[(&str, Self)] =
+        &[("none", Self::None), ("confirm", Self::Confirm), ("type", Self::Type), ("sign", Self::Sign)];
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(Self::NAMES.iter().find(|(_, g)| g == self).map_or("gate", |(name, _)| name))
+    }
+}
+
+/// One step: one effect, between what it requires and what verifies it.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Unique in the runbook.
+    pub id: StepId,
+    /// One line.
+    pub title: String,
+    /// Why it is done, for whoever is asked to approve it.
+    pub why: Option<String>,
+    /// The role whose hosts it acts on; without one it acts from the operator's machine, once.
+    pub on: Option<RoleName>,
+    /// What stands before its action.
+    pub gate: Gate,
+    /// How long one attempt of the action may take.
+    pub timeout: HumanDuration,
+    /// How often it is tried again after a failure that had no effect.
+    pub retries: u32,
+    /// On how many hosts it runs at the same time.
+    pub parallel: usize,
+    /// The change.
+    pub action: Call,
+    /// What must hold before.
+    pub require: Vec<Call>,
+    /// What must hold after.
+    pub verify: Vec<Call>,
+}
+
+/// A kind with its parameters, references not replaced yet.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The kind.
+    pub kind: String,
+    /// Where the kind stands in the file.
+    pub span: Range<usize>,
+    /// The parameters as they were written.
+    pub(super) parameters: Node,
+    /// The text that spans point into.
+    pub(super) source: Source,
+}
+
+impl Runbook {
+    /// The digest of its bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+
+    /// Every step with its phase, in order.
+    pub fn steps(&self) -> impl Iterator<Item = (&Phase, &Step)> {
+        self.phases.iter().flat_map(|phase| phase.steps.iter().map(move |step| (phase, step)))
+    }
+
+    /// A step and its phase.
+    #[must_use]
+    pub fn step(&self, id: &StepId) -> Option<(&Phase, &Step)> {
+        self.steps().find(|(_, step)| step.id == *id)
+    }
+
+    /// A phase.
+    #[must_use]
+    pub fn phase(&self, id: &PhaseId) -> Option<&Phase> {
+        self.phases.iter().find(|phase| phase.id == *id)
+    }
+}
+
+impl Call {
+    fn resolve<T>(
+        &self,
+        bindings: &Bindings<'_>,
+        parse: impl Fn(&str, ValueDeserializer<'_>) -> Result<T, toml::de::Error>,
+    ) -> Result<T> {
+        let _ = (bindings, &self.source);
+        let deserializer = self.parameters.deserializer();
+        deserializer
+            .and_then(|parameters| parse(&self.kind, parameters))
+            .map_err(|e| Error::new(codes::INTERNAL, e.message().to_owned()))
+    }
+}
+
+impl Step {
+    /// The typed action, with every reference replaced.
+    ///
+    /// # Errors
+    /// A reference has no value yet, or the parameters do not fit the kind.
+    pub fn resolve<K: Kinds>(&self, bindings: &Bindings<'_>) -> Result<K::Action> {
+        self.action.resolve(bindings, K::parse_action).map_err(|e| e.step(&self.id))
+    }
+
+    /// The probes that must hold before.
+    ///
+    /// # Errors
+    /// As for [`Step::resolve`].
+    pub fn resolve_require<K: Kinds>(&self, bindings: &Bindings<'_>) -> Result<Vec<K::Probe>> {
+        self.probes::<K>(&self.require, bindings)
+    }
+
+    /// The probes that must hold after.
+    ///
+    /// # Errors
+    /// As for [`Step::resolve`].
+    pub fn resolve_verify<K: Kinds>(&self, bindings: &Bindings<'_>) -> Result<Vec<K::Probe>> {
+        self.probes::<K>(&self.verify, bindings)
+    }
+
+    fn probes<K: Kinds>(&self, calls: &[Call], bindings: &Bindings<'_>) -> Result<Vec<K::Probe>> {
+        let probe = |call: &Call| call.resolve(bindings, K::parse_probe).map_err(|e| e.step(&self.id));
+        calls.iter().map(probe).collect()
+    }
+}

@@ -1,0 +1,168 @@
+//! The workspace: the folder with `hactl.toml`, which says what a runbook is carried out on.
+//!
+//! Invariant: a [`Workspace`] that exists has been checked: its names are names, its addresses are addresses, its jump
+//! hosts exist and end somewhere. It holds references to secrets, never secrets. What happened in the workspace is the
+//! journal's business.
+
+mod host;
+
+pub use host::{Address, AddressError, Host, UserName};
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::digest::Digest;
+use crate::name::{FleetName, HostName, RoleName, RunbookName};
+use crate::runbook::Value;
+use crate::secret::SecretRef;
+
+/// The name of the workspace's file.
+pub const FILE_NAME: &str = "hactl.toml";
+
+/// What `hactl.toml` says.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// The folder; relative paths begin here.
+    pub root: PathBuf,
+    /// Which runbook.
+    pub runbook: RunbookChoice,
+    /// The fleet's name, which is written on each host.
+    pub fleet: FleetName,
+    /// The lab that wrote this workspace. It makes every run a rehearsal.
+    pub lab: Option<String>,
+    /// The inputs, as far as they are given; [`crate::runbook::Bindings`] adds the defaults.
+    pub inputs: BTreeMap<String, Value>,
+    /// The servers, in the order of the file, defaults of `[ssh]` filled in.
+    pub hosts: Vec<Host>,
+    /// The object storage.
+    pub s3: Option<S3Config>,
+    /// The PostgreSQL instance.
+    pub postgres: Option<PostgresConfig>,
+    /// What pgBackRest needs.
+    pub pgbackrest: Option<PgBackRestConfig>,
+    /// Who can read what is encrypted.
+    pub age: Option<AgeConfig>,
+    /// The digest of the file's bytes.
+    pub digest: Digest,
+}
+
+/// Which runbook a workspace carries out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunbookChoice {
+    /// One that is embedded in the binary.
+    Bundled(RunbookName),
+    /// A file, absolute.
+    File(PathBuf),
+}
+
+/// An S3 server with one bucket.
+#[derive(Clone, Debug)]
+pub struct S3Config {
+    /// Where it answers, such as `https://s3.example:8443`.
+    pub endpoint: String,
+    /// Its region.
+    pub region: String,
+    /// The bucket.
+    pub bucket: String,
+    /// How the bucket is addressed.
+    pub addressing: Addressing,
+    /// A certificate authority of its own, absolute.
+    pub ca: Option<PathBuf>,
+    /// The key that may write.
+    pub access_key: SecretRef,
+    /// Its secret.
+    pub secret_key: SecretRef,
+    /// The key that may only read, with its secret.
+    pub restore: Option<RestoreKey>,
+}
+
+/// A key that may read a bucket and nothing else.
+#[derive(Clone, Debug)]
+pub struct RestoreKey {
+    /// The key.
+    pub access_key: SecretRef,
+    /// Its secret.
+    pub secret_key: SecretRef,
+}
+
+/// How a bucket is addressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressing {
+    /// `https://endpoint/bucket/key`.
+    Path,
+    /// `https://bucket.endpoint/key`.
+    VirtualHost,
+}
+
+/// The PostgreSQL instance.
+#[derive(Clone, Debug)]
+pub struct PostgresConfig {
+    /// How it runs.
+    pub instance: Instance,
+    /// The role whose host it runs on.
+    pub role: RoleName,
+    /// Its major version, such as `17`.
+    pub version: String,
+    /// The name of Debian's cluster, such as `main`.
+    pub cluster: String,
+    /// Its port.
+    pub port: u16,
+    /// Its socket folder.
+    pub socket_dir: PathBuf,
+}
+
+/// How a PostgreSQL instance runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instance {
+    /// As a systemd service of a host.
+    Systemd,
+    /// In Kubernetes.
+    Pod,
+}
+
+/// What pgBackRest needs.
+#[derive(Clone, Debug)]
+pub struct PgBackRestConfig {
+    /// The pass phrase of the repository.
+    pub cipher_pass: SecretRef,
+}
+
+/// Who can read what is encrypted with age.
+#[derive(Clone, Debug)]
+pub struct AgeConfig {
+    /// The public keys.
+    pub recipients: Vec<String>,
+    /// The identity that decrypts; it need not be at hand except to prove a restore.
+    pub identity: Option<SecretRef>,
+}
+
+impl Workspace {
+    /// A host by name.
+    #[must_use]
+    pub fn host(&self, name: &HostName) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.name == *name)
+    }
+
+    /// The hosts of a role, in the order of the file.
+    pub fn hosts_in(&self, role: &RoleName) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().filter(move |host| host.roles.contains(role))
+    }
+
+    /// A path of the workspace: relative ones begin at its folder.
+    #[must_use]
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// The folder for what hactl itself keeps.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.root.join(".hactl")
+    }
+
+    /// True in a workspace that the lab wrote: every run is a rehearsal.
+    #[must_use]
+    pub fn is_rehearsal(&self) -> bool {
+        self.lab.is_some()
+    }
+}
