@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod digest;
 pub mod document;
 pub mod engine;
+pub mod event;
 pub mod journal;
 pub mod name;
 pub mod runbook;

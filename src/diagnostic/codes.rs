@@ -111,6 +111,16 @@ codes! {
     RUNBOOK_ROLE_HOSTS = "runbook::role_hosts", Usage, "a role has no hosts, too few or too many";
     // journal
     // engine
+    REQUIREMENT_NOT_MET = "engine::requirement_not_met", Failed, "what a step requires does not hold";
+    CANNOT_TELL = "engine::cannot_tell", Failed, "observing could not tell how things stand, before anything was changed";
+    STEP_TIMEOUT = "engine::timeout", Failed, "a step took longer than its timeout";
+    IN_DOUBT = "engine::in_doubt", InDoubt, "an attempt may or may not have had its effect, and observing cannot decide it";
+    DRIFTED = "engine::drifted", Failed, "a verified change is no longer there";
+    APPROVAL_NEEDED = "engine::approval_needed", ApprovalNeeded, "a gate needs an approval, and there is no terminal to ask at";
+    APPROVAL_REFUSED = "engine::approval_refused", ApprovalNeeded, "the operator said no at a gate";
+    NOTHING_TO_APPROVE = "engine::nothing_to_approve", Usage, "an approval was offered for a step that needs none";
+    ROLLBACK_UNFINISHED = "engine::rollback_unfinished", Failed, "a rollback of this step was begun and not finished";
+    ROLLBACK_FAILED = "engine::rollback_failed", Failed, "a step could not be taken back";
     // ssh
     // attempt
     // postgres

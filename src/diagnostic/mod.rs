@@ -70,6 +70,32 @@ impl Error {
         self
     }
 
+    /// The place on which it failed. The innermost one given stays.
+    #[must_use]
+    pub fn at(mut self, place: &crate::journal::record::Place) -> Self {
+        self.0.step.get_or_insert_with(|| place.step.to_string());
+        if let Some(host) = &place.host {
+            self.0.host.get_or_insert_with(|| host.to_string());
+        }
+        self
+    }
+
+    /// What state things are in now, where nothing nearer to the cause has said it.
+    #[must_use]
+    pub fn default_state(mut self, state: impl Into<String>) -> Self {
+        self.0.state.get_or_insert_with(|| state.into());
+        self
+    }
+
+    /// What to do next, where nothing nearer to the cause has said it.
+    #[must_use]
+    pub fn default_next(mut self, next: impl Into<String>) -> Self {
+        if self.0.next.is_empty() {
+            self.0.next.push(next.into());
+        }
+        self
+    }
+
     /// What state things are in now, as one sentence.
     #[must_use]
     pub fn state(mut self, state: impl Into<String>) -> Self {

@@ -339,6 +339,9 @@ pub enum Record {
         place: Place,
         /// The evidence.
         evidence: Vec<EvidenceRef>,
+        /// What was found, one fact a line.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        facts: Vec<String>,
         /// The outputs that hold from now on.
         outputs: Outputs,
     },

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Error, Result};
 use crate::journal::record::{Before, EvidenceRef, Grade, Observed, Outputs, Proof};
+use crate::name::HostName;
 
 /// How often a step happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +131,14 @@ impl Failure {
             Self::NotStarted(error) | Self::Unclear(error) => error,
         }
     }
+
+    /// The error itself, taken out.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        match self {
+            Self::NotStarted(error) | Self::Unclear(error) => error,
+        }
+    }
 }
 
 /// What verification yields.
@@ -163,7 +172,7 @@ impl Evidence {
 /// tells Applied from NotApplied by looking at the world alone, with `before` where the change leaves no trace by
 /// itself. `apply` makes one effect. `undo` may be called twice and after a half-finished `apply`.
 #[expect(async_fn_in_trait, reason = "one thread drives everything, so no Send bound is wanted")]
-pub trait StepKind: Sized + Serialize + for<'de> Deserialize<'de> {
+pub trait StepKind: Sized + Clone + Serialize + for<'de> Deserialize<'de> {
     /// The key in the TOML.
     const NAME: &'static str;
     /// One line for `hactl kinds`.
@@ -177,6 +186,15 @@ pub trait StepKind: Sized + Serialize + for<'de> Deserialize<'de> {
     fn way_back(&self) -> WayBack;
     /// The declared outputs, name and type.
     fn outputs(&self) -> Vec<(&str, OutputType)> {
+        Vec::new()
+    }
+
+    /// Hosts beside the place's own that it may change; the intent names them.
+    fn further_hosts(&self, _view: &View<'_>) -> Vec<HostName> {
+        Vec::new()
+    }
+    /// Objects beside hosts that it touches, such as `bucket cell0-backups`; approvals bind them.
+    fn objects(&self, _view: &View<'_>) -> Vec<String> {
         Vec::new()
     }
 

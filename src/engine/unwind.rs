@@ -1,0 +1,171 @@
+//! Taking a phase back: its steps in reverse order.
+//!
+//! Invariant: only what this run made is taken back. What was found already there is left alone, what cannot be
+//! taken back is said beforehand, and a step in doubt is decided before anything is undone.
+
+use tokio::time::timeout;
+
+use super::approver::{Approver, way_back_text};
+use super::driver::Driver;
+use super::seam::{StepTasks, Steps, Task};
+use super::state::State;
+use crate::diagnostic::{Error, Result, codes};
+use crate::event::{Event, Listener};
+use crate::journal::record::{Observed, Place, Record};
+use crate::step::WayBack;
+
+/// What rolling back one place would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retreat {
+    /// Where.
+    pub place: Place,
+    /// What would happen to it.
+    pub fate: Fate,
+    /// How, or why not: a sentence for the operator.
+    pub how: String,
+}
+
+/// What becomes of a place in a rollback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is undone.
+    Undone,
+    /// It stays: it cannot be undone.
+    Stays,
+    /// It stays: this run did not make it, or it was never done.
+    NotOurs,
+}
+
+impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
+    /// What rolling these steps back would do, in the order in which it would happen.
+    ///
+    /// # Errors
+    /// A step is in doubt, or cannot be resolved.
+    pub fn retreat(&self, steps: &[StepTasks]) -> Result<Vec<Retreat>> {
+        let mut retreats = Vec::new();
+        for task in steps.iter().rev().flat_map(|step| step.tasks.iter().rev()) {
+            retreats.push(self.retreat_of(task).map_err(|e| e.at(&task.place))?);
+        }
+        Ok(retreats)
+    }
+
+    fn retreat_of(&self, task: &Task) -> Result<Retreat> {
+        let (state, ours) = {
+            let state = self.journal.state();
+            state.checkpoint(&task.place).map_or((State::Pending, false), |c| (c.state, c.attempt.0 > 0))
+        };
+        let not_ours = |how: &str| {
+            Ok(Retreat { place: task.place.clone(), fate: Fate::NotOurs, how: how.to_owned() })
+        };
+        match state {
+            State::Pending | State::Ready | State::AwaitingApproval => not_ours("never done"),
+            State::RolledBack => not_ours("taken back already"),
+            State::Skipped => not_ours("was skipped"),
+            State::Intended | State::InDoubt => {
+                Err(Error::new(codes::IN_DOUBT, "this step is in doubt, and must be decided before it is taken back")
+                    .state("nothing was taken back")
+                    .next("hactl resume decides it"))
+            }
+            State::Applied
+            | State::Verified
+            | State::Failed
+            | State::RollingBack
+            | State::RollbackFailed => {
+                if !ours {
+                    return not_ours("was there before this run");
+                }
+                let resolved = self.steps.resolve(task, &self.journal.state())?;
+                let fate = match resolved.way_back {
+                    WayBack::Nothing | WayBack::Undo | WayBack::Compensate(_) => Fate::Undone,
+                    WayBack::Irreversible { .. } => Fate::Stays,
+                };
+                let how = match &resolved.way_back {
+                    WayBack::Undo => "is undone".to_owned(),
+                    WayBack::Nothing => "changed nothing".to_owned(),
+                    WayBack::Compensate(how) => how.clone(),
+                    WayBack::Irreversible { .. } => way_back_text(&resolved.way_back),
+                };
+                Ok(Retreat { place: task.place.clone(), fate, how })
+            }
+        }
+    }
+
+    /// Takes steps back in reverse order, each place one after the other.
+    ///
+    /// # Errors
+    /// The first step that could not be taken back; the ones before it in the runbook are left as they are.
+    pub async fn roll_back(&self, steps: &[StepTasks]) -> Result<()> {
+        // Looked at as a whole first: a doubt anywhere stops the rollback before it begins.
+        self.retreat(steps)?;
+        for task in steps.iter().rev().flat_map(|step| step.tasks.iter().rev()) {
+            match self.retreat_of(task)?.fate {
+                Fate::Undone => self.undo(task).await.map_err(|e| e.at(&task.place))?,
+                Fate::Stays | Fate::NotOurs => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, task: &Task) -> Result<()> {
+        let place = &task.place;
+        self.stop_if_asked(place)?;
+        self.listener.event(Event::StepBegun { place: place.clone(), title: format!("take back: {}", task.title) });
+        let resolved = self.steps.resolve(task, &self.journal.state())?;
+        self.settle_unfinished(task, &resolved.action, &resolved.hosts).await?;
+        let rollback = self.journal.begin_rollback(place.clone(), resolved.hosts.clone())?;
+        self.busy(place, "undoing");
+        let undone = match timeout(task.timeout, self.steps.undo(task, &resolved.action, &rollback)).await {
+            Ok(Ok(())) => self.seen_undone(task, &resolved.action, &resolved.way_back).await,
+            Ok(Err(failure)) => Err(Error::new(codes::ROLLBACK_FAILED, "could not be taken back")
+                .source(failure.into_error())),
+            Err(_elapsed) => Err(Error::new(codes::STEP_TIMEOUT, "taking it back took longer than the step's timeout")),
+        };
+        match undone {
+            Ok(()) => {
+                self.journal.append(Record::RolledBack { place: place.clone() })?;
+                Ok(())
+            }
+            Err(error) => {
+                self.journal
+                    .append(Record::RollbackFailed { place: place.clone(), error: error.one_line() })?;
+                Err(error
+                    .default_state("the step may be half undone")
+                    .default_next("mend the cause, then type the same rollback again"))
+            }
+        }
+    }
+
+    /// An undo that was interrupted may still run on a host; it must end before the next one begins.
+    async fn settle_unfinished(
+        &self,
+        task: &Task,
+        action: &S::Action,
+        hosts: &[crate::name::HostName],
+    ) -> Result<()> {
+        let label = {
+            let state = self.journal.state();
+            state.checkpoint(&task.place).and_then(|c| c.last_rollback_label())
+        };
+        match label {
+            Some(label) => self.steps.settle(task, action, &label, hosts).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Undone means that observing no longer finds the change.
+    async fn seen_undone(&self, task: &Task, action: &S::Action, way_back: &WayBack) -> Result<()> {
+        match way_back {
+            WayBack::Undo => {}
+            WayBack::Nothing | WayBack::Compensate(_) | WayBack::Irreversible { .. } => return Ok(()),
+        }
+        match self.steps.observe(task, action, None).await? {
+            Observed::NotApplied { .. } => Ok(()),
+            Observed::Applied(_) => {
+                Err(Error::new(codes::ROLLBACK_FAILED, "the change is still there after undoing it"))
+            }
+            Observed::Running(what) | Observed::Indeterminate(what) => {
+                Err(Error::new(codes::ROLLBACK_FAILED, format!("cannot tell whether it is undone: {what}")))
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What happened, for display only.
+//!
+//! Invariant: nothing decides anything by an event, and an event holds no secret. Durable events carry the journal's
+//! line; the others (progress, waiting, findings) are lost with the terminal, and may be.
+
+use std::cell::RefCell;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::journal::record::{Place, Record};
+
+/// Something to show.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    /// A record reached the disk.
+    Recorded {
+        /// Its sequence number.
+        seq: u64,
+        /// When.
+        at: Timestamp,
+        /// What.
+        record: Record,
+    },
+    /// A phase begins.
+    PhaseBegun {
+        /// Its id.
+        phase: String,
+        /// Its title.
+        title: String,
+        /// How many places it has in all.
+        places: usize,
+    },
+    /// A step begins on a place.
+    StepBegun {
+        /// Where.
+        place: Place,
+        /// The step's title.
+        title: String,
+    },
+    /// What a place is busy with: "waiting for the segment to reach the bucket".
+    Busy {
+        /// Where.
+        place: Place,
+        /// With what.
+        doing: String,
+    },
+    /// A place needs nothing: it is verified already.
+    AlreadyDone {
+        /// Where.
+        place: Place,
+    },
+    /// A fact that was found, to be shown with its weight.
+    Found {
+        /// Where.
+        place: Place,
+        /// `note`, `warning` or `blocks`.
+        weight: &'static str,
+        /// What.
+        text: String,
+    },
+    /// The first Ctrl-C: the current action is finished, then hactl stops.
+    Stopping,
+}
+
+/// Who is told.
+pub trait Listener {
+    /// Takes one event. It must not fail and must not wait.
+    fn event(&self, event: Event);
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nobody;
+
+impl Listener for Nobody {
+    fn event(&self, _event: Event) {}
+}
+
+/// Keeps every event, for tests.
+#[derive(Debug, Default)]
+pub struct Collect(pub RefCell<Vec<Event>>);
+
+impl Listener for Collect {
+    fn event(&self, event: Event) {
+        self.0.borrow_mut().push(event);
+    }
+}
