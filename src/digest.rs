@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// A SHA-256 digest, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -28,6 +30,17 @@ impl Digest {
 
     /// What stands before the first record of a journal.
     pub const ZERO: Self = Self([0; 32]);
+
+    /// The 64 hexadecimal digits, without an allocation.
+    #[must_use]
+    pub fn hex(&self) -> [u8; 64] {
+        let mut text = [b'0'; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
+        }
+        text
+    }
 
     /// The first 12 digits, for people.
     #[must_use]

@@ -110,6 +110,17 @@ codes! {
     RUNBOOK_UNKNOWN_ROLE = "runbook::unknown_role", Usage, "a step names a role that the runbook does not declare";
     RUNBOOK_ROLE_HOSTS = "runbook::role_hosts", Usage, "a role has no hosts, too few or too many";
     // journal
+    JOURNAL_DAMAGED = "journal::damaged", Failed, "a line of the journal is not what hactl wrote there";
+    JOURNAL_NEWER = "journal::newer", Failed, "the journal was written by a newer hactl";
+    JOURNAL_ILLEGAL = "journal::illegal", Failed, "the journal tells a history that never comes from hactl";
+    JOURNAL_READ = "journal::read", Failed, "the journal could not be read";
+    JOURNAL_WRITE = "journal::write", Failed, "a record could not be made durable, so nothing was done on the strength of it";
+    JOURNAL_POISONED = "journal::poisoned", Failed, "an earlier record could not be made durable, so this hactl records nothing more";
+    JOURNAL_NO_RUN = "journal::no_run", Usage, "no run was started yet";
+    LOCK_HELD = "lock::held", Locked, "another hactl works in this workspace";
+    LOCK_IO = "lock::io", Failed, "the workspace's lock could not be taken";
+    EVIDENCE_WRITE = "evidence::write", Failed, "evidence could not be kept";
+    EVIDENCE_READ = "evidence::read", Failed, "evidence is missing or is not what was kept";
     // engine
     REQUIREMENT_NOT_MET = "engine::requirement_not_met", Failed, "what a step requires does not hold";
     CANNOT_TELL = "engine::cannot_tell", Failed, "observing could not tell how things stand, before anything was changed";
@@ -121,6 +132,10 @@ codes! {
     NOTHING_TO_APPROVE = "engine::nothing_to_approve", Usage, "an approval was offered for a step that needs none";
     ROLLBACK_UNFINISHED = "engine::rollback_unfinished", Failed, "a rollback of this step was begun and not finished";
     ROLLBACK_FAILED = "engine::rollback_failed", Failed, "a step could not be taken back";
+    APPROVAL_OTHER = "engine::approval_other", OutOfDate, "the approval is for something else";
+    APPROVAL_EXPIRED = "engine::approval_expired", OutOfDate, "the approval is too old";
+    APPROVAL_UNKNOWN = "engine::approval_unknown", OutOfDate, "the approval does not stand in the journal, or was voided or used";
+    CLOCK_BEHIND = "engine::clock_behind", OutOfDate, "the clock is behind the journal, so no approval can be judged";
     // ssh
     // attempt
     // postgres
@@ -131,16 +146,6 @@ codes! {
     SECRET_UNRESOLVED = "secret::unresolved", Failed, "a reference to a secret gave no value";
     // step
     // lab
-    LAB_UNSUPPORTED = "lab::unsupported", Failed, "a lab cannot be made on this computer";
-    LAB_MISSING = "lab::missing", Failed, "this computer lacks packages that the lab needs";
-    LAB_TOOL = "lab::tool", Failed, "a tool of this computer failed or took too long";
-    LAB_BUILD = "lab::build", Failed, "the image of the lab's machines could not be built";
-    LAB_STATE = "lab::state", Failed, "the lab's own state file cannot be read";
-    LAB_BUSY = "lab::busy", Locked, "another hactl is working on this lab";
-    LAB_NOT_UP = "lab::not-up", Failed, "there is no lab of this name";
-    LAB_NO_MACHINE = "lab::no-machine", Usage, "the lab has no machine of this name";
-    LAB_BOOT = "lab::boot", Failed, "a machine of the lab did not come up";
-    LAB_LEFTOVERS = "lab::leftovers", Failed, "something of a lab could not be removed";
 }
 
 #[cfg(test)]

@@ -19,9 +19,7 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::event::{Event, Listener};
 use crate::evidence::EvidenceStore;
 use crate::journal::Journal;
-use crate::journal::record::{
-    Approval, AttemptNumber, Before, Change, Observed, Operator, Place, Record,
-};
+use crate::journal::record::{Approval, AttemptNumber, Before, Change, Observed, Operator, Place, Record};
 use crate::name::PhaseId;
 use crate::runbook::Gate;
 use crate::step::{Failure, Findings, Weight};
@@ -34,7 +32,6 @@ const APPROVAL_LASTS: jiff::SignedDuration = jiff::SignedDuration::from_hours(24
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Everything that carrying out steps needs.
-#[derive(Debug)]
 pub struct Driver<'a, S, A, L> {
     /// The steps.
     pub steps: &'a S,
@@ -102,14 +99,19 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         loop {
             match self.state_of(place) {
                 State::Verified | State::Skipped => return Ok(()),
-                State::Intended => self.doubt(place, "hactl was interrupted before the outcome was recorded")?,
+                State::Intended => {
+                    self.doubt(place, "hactl was interrupted before the outcome was recorded")?
+                }
                 State::InDoubt => self.decide(task).await.map_err(|e| e.at(place))?,
                 State::Applied => self.verify(task).await.map_err(|e| e.at(place))?,
                 State::RollingBack | State::RollbackFailed => {
-                    return Err(Error::new(codes::ROLLBACK_UNFINISHED, "a rollback of this step has not been finished")
-                        .at(place)
-                        .state("the step may be half undone")
-                        .next("hactl phase rollback N, with the phase's id, finishes it"));
+                    return Err(Error::new(
+                        codes::ROLLBACK_UNFINISHED,
+                        "a rollback of this step has not been finished",
+                    )
+                    .at(place)
+                    .state("the step may be half undone")
+                    .next("hactl phase rollback N, with the phase's id, finishes it"));
                 }
                 State::Pending
                 | State::Ready
@@ -130,7 +132,8 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let place = &task.place;
         self.stop_if_asked(place)?;
         let resolved = self.resolve(task)?;
-        let findings = self.look(place, "checking what it requires", self.steps.check(task, &resolved.action)).await?;
+        let findings =
+            self.look(place, "checking what it requires", self.steps.check(task, &resolved.action)).await?;
         self.show(place, &findings);
         let blocking: Vec<_> = findings.blocking().collect();
         if !blocking.is_empty() {
@@ -142,8 +145,10 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         }
         let (change, before) = match self.observe_settled(task, &resolved, None).await? {
             Observed::Applied(outputs) => {
-                self.journal
-                    .append(Record::Observed { place: place.clone(), observed: Observed::Applied(outputs) })?;
+                self.journal.append(Record::Observed {
+                    place: place.clone(),
+                    observed: Observed::Applied(outputs),
+                })?;
                 return Ok(());
             }
             Observed::NotApplied { change, before } => (change, before),
@@ -177,14 +182,22 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 Ok(())
             }
             Ok(Err(Failure::Unclear(error))) => {
-                self.journal.append(Record::InDoubt { place: place.clone(), attempt, why: error.one_line() })?;
+                self.journal.append(Record::InDoubt {
+                    place: place.clone(),
+                    attempt,
+                    why: error.one_line(),
+                })?;
                 tries.failed(error);
                 Ok(())
             }
             Err(_elapsed) => {
                 let limit = humantime::format_duration(task.timeout);
                 let error = Error::new(codes::STEP_TIMEOUT, format!("the action took longer than {limit}"));
-                self.journal.append(Record::InDoubt { place: place.clone(), attempt, why: error.one_line() })?;
+                self.journal.append(Record::InDoubt {
+                    place: place.clone(),
+                    attempt,
+                    why: error.one_line(),
+                })?;
                 tries.failed(error);
                 Ok(())
             }
@@ -206,14 +219,30 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         }
         let binding = self.binding(place, resolved, &change)?;
         if let Some(approval) = self.journal.state().approval(&binding, self.clock.now())? {
-            return Cleared::by_approval(place.clone(), resolved.digest, change, before, binding, &approval, self.clock.now());
+            return Cleared::by_approval(
+                place.clone(),
+                resolved.digest,
+                change,
+                before,
+                binding,
+                &approval,
+                self.clock.now(),
+            );
         }
         if self.state_of(place) != State::AwaitingApproval {
             self.journal.append(Record::AwaitingApproval { place: place.clone(), binding })?;
         }
         let approval = self.ask(task, resolved, findings, &change, binding)?;
         self.journal.append(Record::Approved(approval.clone()))?;
-        Cleared::by_approval(place.clone(), resolved.digest, change, before, binding, &approval, self.clock.now())
+        Cleared::by_approval(
+            place.clone(),
+            resolved.digest,
+            change,
+            before,
+            binding,
+            &approval,
+            self.clock.now(),
+        )
     }
 
     /// Puts the gate's question, and turns a yes into an approval (not recorded yet).
@@ -254,10 +283,13 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                     Some(host) => format!("hactl approve {} --host {host}", place.step),
                     None => format!("hactl approve {}", place.step),
                 };
-                Err(Error::new(codes::APPROVAL_NEEDED, "this step needs an approval, and there is no terminal to ask at")
-                    .state("nothing was changed")
-                    .next(format!("{command}   (at a terminal)"))
-                    .next("then: hactl resume"))
+                Err(Error::new(
+                    codes::APPROVAL_NEEDED,
+                    "this step needs an approval, and there is no terminal to ask at",
+                )
+                .state("nothing was changed")
+                .next(format!("{command}   (at a terminal)"))
+                .next("then: hactl resume"))
             }
         }
     }
@@ -269,7 +301,8 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     pub async fn approve_ahead(&self, task: &Task) -> Result<()> {
         let place = &task.place;
         let resolved = self.resolve(task)?;
-        let findings = self.look(place, "checking what it requires", self.steps.check(task, &resolved.action)).await?;
+        let findings =
+            self.look(place, "checking what it requires", self.steps.check(task, &resolved.action)).await?;
         match self.observe_settled(task, &resolved, None).await? {
             Observed::NotApplied { change, .. } if task.gate != Gate::None => {
                 let binding = self.binding(place, &resolved, &change)?;
@@ -278,7 +311,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 Ok(())
             }
             Observed::NotApplied { .. } | Observed::Applied(_) => {
-                Err(Error::new(codes::NOTHING_TO_APPROVE, "this step needs no approval now").at(place).next("hactl plan"))
+                Err(Error::new(codes::NOTHING_TO_APPROVE, "this step needs no approval now")
+                    .at(place)
+                    .next("hactl plan"))
             }
             Observed::Running(what) | Observed::Indeterminate(what) => {
                 Err(Error::new(codes::CANNOT_TELL, format!("cannot tell how things stand: {what}")).at(place))
@@ -293,10 +328,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let (attempt, before) = {
             let state = self.journal.state();
             let checkpoint = state.checkpoint(place);
-            (
-                checkpoint.map_or(AttemptNumber(0), |c| c.attempt),
-                checkpoint.and_then(|c| c.before.clone()),
-            )
+            (checkpoint.map_or(AttemptNumber(0), |c| c.attempt), checkpoint.and_then(|c| c.before.clone()))
         };
         self.busy(place, "in doubt: looking at what became of the last attempt");
         let label = format!("a{attempt}");
@@ -314,10 +346,13 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         self.journal.append(Record::Decided { place: place.clone(), attempt, observed, by: None })?;
         match unclear {
             None => Ok(()),
-            Some(why) => Err(Error::new(codes::IN_DOUBT, format!("in doubt, and observing cannot decide it: {why}"))
-                .state("the last attempt may or may not have had its effect; hactl will not run it again blindly")
-                .next(format!("look for yourself, then: hactl resume --decide {}=applied", decision_name(place)))
-                .next(format!("or: hactl resume --decide {}=not-applied", decision_name(place)))),
+            Some(why) => Err(Error::new(
+                codes::IN_DOUBT,
+                format!("in doubt, and observing cannot decide it: {why}"),
+            )
+            .state("the last attempt may or may not have had its effect; hactl will not run it again blindly")
+            .next(format!("look for yourself, then: hactl resume --decide {}=applied", decision_name(place)))
+            .next(format!("or: hactl resume --decide {}=not-applied", decision_name(place)))),
         }
     }
 
@@ -337,7 +372,8 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let trial = self.journal.begin_trial(place.clone(), resolved.hosts.clone())?;
         match timeout(task.timeout, self.steps.verify(task, &resolved.action, &trial)).await {
             Ok(Ok(evidence)) => {
-                let outputs = self.journal.state().checkpoint(place).map(|c| c.outputs.clone()).unwrap_or_default();
+                let outputs =
+                    self.journal.state().checkpoint(place).map(|c| c.outputs.clone()).unwrap_or_default();
                 for proof in evidence.proofs {
                     self.journal.append(Record::Proven(proof))?;
                 }
@@ -350,7 +386,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 Ok(())
             }
             Ok(Err(error)) => {
-                let error = error.default_state("the change was made, but it is not verified").default_next("hactl resume");
+                let error = error
+                    .default_state("the change was made, but it is not verified")
+                    .default_next("hactl resume");
                 Err(self.failed(place, error)?)
             }
             Err(_elapsed) => {
@@ -382,7 +420,8 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 | State::Skipped => continue,
             }
             let resolved = self.resolve(task).map_err(|e| e.at(&task.place))?;
-            let observed = self.observe_settled(task, &resolved, None).await.map_err(|e| e.at(&task.place))?;
+            let observed =
+                self.observe_settled(task, &resolved, None).await.map_err(|e| e.at(&task.place))?;
             let there = matches!(observed, Observed::Applied(_));
             self.journal.append(Record::Observed { place: task.place.clone(), observed })?;
             if !there {
@@ -404,7 +443,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     ) -> Result<Observed> {
         let until = Instant::now() + task.timeout;
         loop {
-            let seen = self.look(&task.place, "observing", self.steps.observe(task, &resolved.action, before)).await?;
+            let seen = self
+                .look(&task.place, "observing", self.steps.observe(task, &resolved.action, before))
+                .await?;
             match seen {
                 Observed::Running(what) if Instant::now() < until => {
                     self.busy(&task.place, &format!("waiting: {what}"));

@@ -1,5 +1,9 @@
 //! Carrying out a runbook: the pure transition table, and the loop that drives steps through it.
 
 pub mod approver;
+pub mod driver;
+pub mod gate;
 pub mod interrupt;
+pub mod seam;
 pub mod state;
+pub mod unwind;

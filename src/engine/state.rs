@@ -170,6 +170,7 @@ impl Move {
             Record::RollbackFailed { .. } => Self::RollbackFail,
             Record::RunStarted { .. }
             | Record::Resumed { .. }
+            | Record::TakenOver { .. }
             | Record::TornTail { .. }
             | Record::Planned { .. }
             | Record::ApprovalVoided { .. }

@@ -54,23 +54,19 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             let state = self.journal.state();
             state.checkpoint(&task.place).map_or((State::Pending, false), |c| (c.state, c.attempt.0 > 0))
         };
-        let not_ours = |how: &str| {
-            Ok(Retreat { place: task.place.clone(), fate: Fate::NotOurs, how: how.to_owned() })
-        };
+        let not_ours =
+            |how: &str| Ok(Retreat { place: task.place.clone(), fate: Fate::NotOurs, how: how.to_owned() });
         match state {
             State::Pending | State::Ready | State::AwaitingApproval => not_ours("never done"),
             State::RolledBack => not_ours("taken back already"),
             State::Skipped => not_ours("was skipped"),
-            State::Intended | State::InDoubt => {
-                Err(Error::new(codes::IN_DOUBT, "this step is in doubt, and must be decided before it is taken back")
-                    .state("nothing was taken back")
-                    .next("hactl resume decides it"))
-            }
-            State::Applied
-            | State::Verified
-            | State::Failed
-            | State::RollingBack
-            | State::RollbackFailed => {
+            State::Intended | State::InDoubt => Err(Error::new(
+                codes::IN_DOUBT,
+                "this step is in doubt, and must be decided before it is taken back",
+            )
+            .state("nothing was taken back")
+            .next("hactl resume decides it")),
+            State::Applied | State::Verified | State::Failed | State::RollingBack | State::RollbackFailed => {
                 if !ours {
                     return not_ours("was there before this run");
                 }
@@ -109,17 +105,21 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     async fn undo(&self, task: &Task) -> Result<()> {
         let place = &task.place;
         self.stop_if_asked(place)?;
-        self.listener.event(Event::StepBegun { place: place.clone(), title: format!("take back: {}", task.title) });
+        self.listener
+            .event(Event::StepBegun { place: place.clone(), title: format!("take back: {}", task.title) });
         let resolved = self.steps.resolve(task, &self.journal.state())?;
         self.settle_unfinished(task, &resolved.action, &resolved.hosts).await?;
         let rollback = self.journal.begin_rollback(place.clone(), resolved.hosts.clone())?;
         self.busy(place, "undoing");
-        let undone = match timeout(task.timeout, self.steps.undo(task, &resolved.action, &rollback)).await {
-            Ok(Ok(())) => self.seen_undone(task, &resolved.action, &resolved.way_back).await,
-            Ok(Err(failure)) => Err(Error::new(codes::ROLLBACK_FAILED, "could not be taken back")
-                .source(failure.into_error())),
-            Err(_elapsed) => Err(Error::new(codes::STEP_TIMEOUT, "taking it back took longer than the step's timeout")),
-        };
+        let undone =
+            match timeout(task.timeout, self.steps.undo(task, &resolved.action, &rollback)).await {
+                Ok(Ok(())) => self.seen_undone(task, &resolved.action, &resolved.way_back).await,
+                Ok(Err(failure)) => Err(Error::new(codes::ROLLBACK_FAILED, "could not be taken back")
+                    .source(failure.into_error())),
+                Err(_elapsed) => {
+                    Err(Error::new(codes::STEP_TIMEOUT, "taking it back took longer than the step's timeout"))
+                }
+            };
         match undone {
             Ok(()) => {
                 self.journal.append(Record::RolledBack { place: place.clone() })?;

@@ -1,3 +1,290 @@
 //! The append-only state file: what is on disk, how it gets there, and what replaying it yields.
+//!
+//! Invariant: a record is durable before [`Journal::append`] returns, and the tokens that let anything touch a host
+//! ([`IntentRecorded`], [`TrialRecorded`], [`RollbackRecorded`]) are made here only, after that. What may follow
+//! what is [`crate::engine::state`]; who may approve is [`crate::engine::gate`].
 
+use std::cell::RefCell;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::rc::Rc;
+
+use crate::clock::Clock;
+use crate::diagnostic::{Error, Result, codes};
+use crate::engine::gate::Cleared;
+use crate::event::{Event, Listener};
+use crate::name::HostName;
+
+pub mod dir;
+pub mod disk;
+mod file;
+pub mod line;
+pub mod lock;
 pub mod record;
+pub mod replay;
+mod token;
+
+pub use dir::StateDir;
+pub use file::Lines;
+pub use line::Line;
+pub use lock::{Holder, Lock};
+pub use replay::{Checkpoint, Replayed, Run, RunState};
+pub use token::{AttemptLabel, IntentRecorded, Purpose, RollbackRecorded, TrialRecorded, Warrant};
+
+use disk::{Disk, RealFile};
+use file::Log;
+use record::{AttemptNumber, Before, Place, Record, Seq};
+use token::Ground;
+
+/// The journal in the hands of its only writer.
+///
+/// Used through `&self` by everything that runs on the one thread; an append is one short synchronous call.
+pub struct Journal {
+    log: RefCell<Log>,
+    state: RefCell<Rc<RunState>>,
+    clock: Rc<dyn Clock>,
+    listener: RefCell<Option<Rc<dyn Listener>>>,
+    lock: Lock,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("lock", &self.lock).field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+/// What opening a journal found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How many whole lines it had.
+    pub lines: u64,
+    /// The length of an incomplete last line that was cut off, in bytes.
+    pub torn: Option<u64>,
+}
+
+impl Journal {
+    /// Opens the workspace's journal for appending, and makes it where it is missing. An incomplete last line is cut
+    /// off, and that is recorded.
+    ///
+    /// # Errors
+    /// It is damaged, from a newer hactl, or cannot be read or written.
+    pub fn open(lock: Lock, clock: Rc<dyn Clock>) -> Result<(Self, Report)> {
+        let path = lock.dir().journal();
+        let disk = RealFile::open(&path).map_err(|e| {
+            Error::new(codes::JOURNAL_READ, format!("failed to open {}", path.display())).source(e)
+        })?;
+        Self::open_on(Box::new(disk), lock, clock)
+    }
+
+    /// The same on another [`Disk`], for tests that fail it or lose what was not durable.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(mut disk: Box<dyn Disk>, lock: Lock, clock: Rc<dyn Clock>) -> Result<(Self, Report)> {
+        let mut lines = Lines::new(disk.read().map_err(file::unreadable)?);
+        let Replayed { state, lines: count, torn } = replay::replay(&mut lines, |_| Ok(()))?;
+        let (tail, length) = (lines.tail(), lines.length());
+        drop(lines);
+        let mut log = Log::new(disk, tail);
+        if torn.is_some() {
+            log.cut(length)?;
+        }
+        let journal = Self {
+            log: RefCell::new(log),
+            state: RefCell::new(Rc::new(state)),
+            clock,
+            listener: RefCell::new(None),
+            lock,
+        };
+        if let Some(bytes) = torn {
+            journal.append(Record::TornTail { bytes })?;
+        }
+        Ok((journal, Report { lines: count, torn }))
+    }
+
+    /// Reads the journal without the lock, changing nothing. One that does not exist yet is empty.
+    ///
+    /// # Errors
+    /// It is damaged, from a newer hactl, or cannot be read.
+    pub fn read(dir: &StateDir) -> Result<Replayed> {
+        Self::read_each(dir, |_| Ok(()))
+    }
+
+    /// The same, handing each line to `each` on the way.
+    ///
+    /// # Errors
+    /// As [`Self::read`], or what `each` returned.
+    pub fn read_each(dir: &StateDir, each: impl FnMut(&Line) -> Result<()>) -> Result<Replayed> {
+        match File::open(dir.journal()) {
+            Ok(file) => replay::replay(&mut Lines::new(file), each),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Replayed::default()),
+            Err(e) => Err(file::unreadable(e)),
+        }
+    }
+
+    /// Sends every record from now on to `listener`, after it became durable.
+    pub fn listen(&self, listener: Rc<dyn Listener>) {
+        *self.listener.borrow_mut() = Some(listener);
+    }
+
+    /// What the journal says now. A later append does not change what was handed out.
+    #[must_use]
+    pub fn state(&self) -> Rc<RunState> {
+        Rc::clone(&self.state.borrow())
+    }
+
+    /// The lock that makes this the only writer.
+    pub fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// Appends a record, durably. What lets something touch a host has methods of its own: [`Self::intend`],
+    /// [`Self::begin_trial`] and [`Self::begin_rollback`].
+    ///
+    /// # Errors
+    /// The record may not follow (then nothing was written), or it could not be made durable (then the journal takes
+    /// no more records).
+    pub fn append(&self, record: Record) -> Result<Seq> {
+        match &record {
+            Record::Intended { place, .. }
+            | Record::Trial { place, .. }
+            | Record::RollingBack { place, .. } => {
+                Err(Error::new(codes::INTERNAL, "an intent was to be recorded without its token").at(place))
+            }
+            Record::RunStarted { .. }
+            | Record::Resumed { .. }
+            | Record::TakenOver { .. }
+            | Record::TornTail { .. }
+            | Record::Planned { .. }
+            | Record::Observed { .. }
+            | Record::AwaitingApproval { .. }
+            | Record::Approved(_)
+            | Record::ApprovalVoided { .. }
+            | Record::Applied { .. }
+            | Record::NotStarted { .. }
+            | Record::InDoubt { .. }
+            | Record::Decided { .. }
+            | Record::Verified { .. }
+            | Record::Failed { .. }
+            | Record::Skipped { .. }
+            | Record::RolledBack { .. }
+            | Record::RollbackFailed { .. }
+            | Record::Proven(_)
+            | Record::PhaseDone { .. }
+            | Record::Interrupted
+            | Record::Rebased { .. } => self.commit(&record),
+        }
+    }
+
+    /// Records the intent of an action that its gate let through.
+    ///
+    /// # Errors
+    /// As [`Self::append`]; or the approval behind it does not stand in the journal any more.
+    pub fn intend(&self, cleared: Cleared, hosts: Vec<HostName>) -> Result<IntentRecorded> {
+        let state = self.state();
+        if let Some(binding) = cleared.binding()
+            && state.approval(&binding, self.clock.now())?.is_none()
+        {
+            let place = cleared.place();
+            return Err(Error::new(
+                codes::APPROVAL_UNKNOWN,
+                "the approval does not stand in the journal, or was voided, used up or has expired",
+            )
+            .at(place)
+            .state("nothing was changed")
+            .next(format!("hactl approve {}", place.step)));
+        }
+        let (place, action, change, before) = cleared.into_parts();
+        let number = state.checkpoint(&place).map_or(AttemptNumber(0), |c| c.attempt).next();
+        let record = Record::Intended {
+            place: place.clone(),
+            attempt: number,
+            action,
+            change,
+            before: before.clone(),
+        };
+        drop(state);
+        let label = AttemptLabel { purpose: Purpose::Action, number };
+        Ok(IntentRecorded::new(self.commit_for(&record, place, label, hosts, Some(before))?))
+    }
+
+    /// Records that verification begins, which may create and remove objects marked as ours.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn begin_trial(&self, place: Place, hosts: Vec<HostName>) -> Result<TrialRecorded> {
+        let (number, before) =
+            self.state().checkpoint(&place).map_or((AttemptNumber(0), None), |c| (c.trial, c.before.clone()));
+        let number = number.next();
+        let record = Record::Trial { place: place.clone(), attempt: number };
+        let label = AttemptLabel { purpose: Purpose::Trial, number };
+        Ok(TrialRecorded::new(self.commit_for(&record, place, label, hosts, before)?))
+    }
+
+    /// Records that undoing begins.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn begin_rollback(&self, place: Place, hosts: Vec<HostName>) -> Result<RollbackRecorded> {
+        let (number, before) = self
+            .state()
+            .checkpoint(&place)
+            .map_or((AttemptNumber(0), None), |c| (c.rollback, c.original.clone()));
+        let number = number.next();
+        let record = Record::RollingBack { place: place.clone(), attempt: number };
+        let label = AttemptLabel { purpose: Purpose::Undo, number };
+        Ok(RollbackRecorded::new(self.commit_for(&record, place, label, hosts, before)?))
+    }
+
+    /// Makes a record durable, and says what its token stands on.
+    fn commit_for(
+        &self,
+        record: &Record,
+        place: Place,
+        label: AttemptLabel,
+        hosts: Vec<HostName>,
+        before: Option<Before>,
+    ) -> Result<Ground> {
+        let seq = self.commit(record)?;
+        let state = self.state();
+        let run = state
+            .run()
+            .ok_or_else(|| Error::new(codes::JOURNAL_NO_RUN, "no run has begun").next("hactl phase run 0"))?;
+        Ok(Ground {
+            fleet: run.fleet.clone(),
+            run: run.run.clone(),
+            epoch: state.epoch(),
+            seq,
+            place,
+            label,
+            hosts,
+            before,
+        })
+    }
+
+    /// Checks, writes, fsyncs, applies, tells: in this order.
+    fn commit(&self, record: &Record) -> Result<Seq> {
+        let line = {
+            let mut log = self.log.borrow_mut();
+            // The state takes in what was read back from the very bytes, so a replay yields the same.
+            let (bytes, line) = log.prepare(self.clock.now(), record)?;
+            let mut state = self.state.borrow_mut();
+            state.check(&line.record).map_err(contradiction)?;
+            log.append(&bytes, &line)?;
+            Rc::make_mut(&mut state).apply(line.clone()).map_err(contradiction)?;
+            line
+        };
+        let listener = self.listener.borrow().clone();
+        if let Some(listener) = listener {
+            listener.event(Event::Recorded { seq: line.seq.0, at: line.at, record: line.record });
+        }
+        Ok(line.seq)
+    }
+}
+
+fn contradiction(illegal: replay::IllegalHistory) -> Error {
+    Error::new(codes::INTERNAL, "a record was to be made that cannot follow the ones before it")
+        .source(illegal)
+        .state("nothing was recorded and nothing was done on the strength of it")
+}

@@ -70,11 +70,38 @@ pub enum Mode {
 }
 
 /// One try at a step's action on a place; numbered from 1, never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AttemptNumber(pub u32);
 
 impl fmt::Display for AttemptNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The number of a line of the journal, from 1 without gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Which machine's hold on the fleet counts: it rises when another machine takes the journal over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u32);
+
+impl Epoch {
+    /// The epoch of a journal that was never taken over.
+    pub const FIRST: Self = Self(1);
+}
+
+impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }
@@ -240,6 +267,13 @@ pub enum Record {
         operator: Operator,
         /// The command that they typed.
         command: String,
+    },
+    /// Another machine took the journal over; what the former one still sends is refused by the hosts.
+    TakenOver {
+        /// Who.
+        by: Operator,
+        /// The epoch from now on: higher than every one before.
+        epoch: Epoch,
     },
     /// An incomplete last line was cut off.
     TornTail {
@@ -422,6 +456,7 @@ impl Record {
             Self::Approved(approval) => Some(&approval.place),
             Self::RunStarted { .. }
             | Self::Resumed { .. }
+            | Self::TakenOver { .. }
             | Self::TornTail { .. }
             | Self::Planned { .. }
             | Self::ApprovalVoided { .. }

@@ -1,0 +1,161 @@
+//! One line of the journal: the record in its envelope, and the checks that make damage visible.
+//!
+//! Invariant: the envelope's layout is fixed to the byte, so that its checks need no JSON parser, and the checksum
+//! covers everything before it, the digest of the line before included. A line that [`decode`] accepts is exactly
+//! what [`encode`] wrote.
+
+use jiff::Timestamp;
+
+use super::record::{Record, Seq, VERSION};
+use crate::digest::Digest;
+
+/// A line as it stands in the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Its number, from 1.
+    pub seq: Seq,
+    /// When it was appended, by the clock of the operator's machine.
+    pub at: Timestamp,
+    /// The checksum of the line before.
+    pub prev: Digest,
+    /// Its own checksum.
+    pub sum: Digest,
+    /// What it records.
+    pub record: Record,
+}
+
+/// The end of the chain so far: what the next line must follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// The number of the last line; 0 where there is none.
+    pub seq: Seq,
+    /// Its checksum.
+    pub sum: Digest,
+}
+
+impl Tail {
+    /// Before the first line.
+    pub const EMPTY: Self = Self { seq: Seq(0), sum: Digest::ZERO };
+
+    fn next(self) -> Seq {
+        Seq(self.seq.0.saturating_add(1))
+    }
+}
+
+impl Line {
+    /// The end of the chain after this line.
+    #[must_use]
+    pub fn tail(&self) -> Tail {
+        Tail { seq: self.seq, sum: self.sum }
+    }
+}
+
+/// Why a line is not what hactl wrote.
+#[derive(Debug, thiserror::Error)]
+pub enum Bad {
+    /// The envelope is not there.
+    #[error("it is not a line of a journal")]
+    Envelope,
+    /// Another format.
+    #[error("it has format {0}, this hactl reads {VERSION}: it was written by a newer hactl, or is damaged")]
+    Newer(u32),
+    /// The content is not what was written.
+    #[error("bad checksum")]
+    Checksum,
+    /// Lines are missing, repeated or swapped.
+    #[error("it is numbered {found}, and {wanted} belongs here: lines are missing, repeated or swapped")]
+    OutOfOrder {
+        /// The number that it has.
+        found: u64,
+        /// The number that belongs here.
+        wanted: u64,
+    },
+    /// It follows another line than the one before it.
+    #[error("broken chain: it does not follow the line before it")]
+    Chain,
+    /// The content is intact and makes no sense to this hactl.
+    #[error("it holds no record that this hactl knows: {0}")]
+    Record(#[from] serde_json::Error),
+    /// The time cannot be read.
+    #[error("its time cannot be read: {0}")]
+    Time(jiff::Error),
+}
+
+const SUM: &[u8] = b",\"sum\":\"";
+const END: &[u8] = b"\"}";
+/// The length of what follows the checksummed bytes, without the newline.
+const TRAILER: usize = SUM.len() + 64 + END.len();
+
+/// Writes a record as the line that follows `tail`, newline included.
+///
+/// # Errors
+/// The record has no JSON form.
+pub fn encode(tail: Tail, at: Timestamp, record: &Record) -> Result<Vec<u8>, serde_json::Error> {
+    let mut bytes =
+        format!("{{\"v\":{VERSION},\"seq\":{},\"at\":\"{at}\",\"prev\":\"", tail.next()).into_bytes();
+    bytes.extend_from_slice(&tail.sum.hex());
+    bytes.extend_from_slice(b"\",\"record\":");
+    serde_json::to_writer(&mut bytes, record)?;
+    let sum = Digest::of(&bytes).hex();
+    bytes.extend_from_slice(SUM);
+    bytes.extend_from_slice(&sum);
+    bytes.extend_from_slice(END);
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Reads the line that follows `tail`; `bytes` has no newline.
+///
+/// # Errors
+/// Why it is not the line that hactl wrote there.
+pub fn decode(tail: Tail, bytes: &[u8]) -> Result<Line, Bad> {
+    let mut rest = after(bytes, b"{\"v\":")?;
+    let version = number(&mut rest)?;
+    if version != u64::from(VERSION) {
+        return Err(Bad::Newer(u32::try_from(version).unwrap_or(u32::MAX)));
+    }
+    let (body, sum) = checked(bytes)?;
+    let mut rest = after(body.get(bytes.len() - rest.len()..).ok_or(Bad::Envelope)?, b",\"seq\":")?;
+    let seq = number(&mut rest)?;
+    if seq != tail.next().0 {
+        return Err(Bad::OutOfOrder { found: seq, wanted: tail.next().0 });
+    }
+    let rest = after(rest, b",\"at\":\"")?;
+    let quote = rest.iter().position(|b| *b == b'"').ok_or(Bad::Envelope)?;
+    let (at, rest) = rest.split_at(quote);
+    let at = std::str::from_utf8(at).map_err(|_| Bad::Envelope)?.parse().map_err(Bad::Time)?;
+    let rest = after(rest, b"\",\"prev\":\"")?;
+    let (prev, rest) = rest.split_at_checked(64).ok_or(Bad::Envelope)?;
+    if prev != tail.sum.hex() {
+        return Err(Bad::Chain);
+    }
+    let record = serde_json::from_slice(after(rest, b"\",\"record\":")?)?;
+    Ok(Line { seq: Seq(seq), at, prev: tail.sum, sum, record })
+}
+
+/// True where `bytes` begin with a whole line that was written, whatever follows it: then something after it was
+/// damaged, and it is not the torn beginning of a line.
+pub(super) fn holds_a_whole_line(bytes: &[u8]) -> bool {
+    (TRAILER..bytes.len()).any(|end| bytes[..end].ends_with(END) && checked(&bytes[..end]).is_ok())
+}
+
+/// The checksummed bytes of a line, and their checksum.
+fn checked(bytes: &[u8]) -> Result<(&[u8], Digest), Bad> {
+    let (body, trailer) =
+        bytes.len().checked_sub(TRAILER).and_then(|at| bytes.split_at_checked(at)).ok_or(Bad::Envelope)?;
+    let written = trailer.strip_prefix(SUM).and_then(|rest| rest.strip_suffix(END)).ok_or(Bad::Checksum)?;
+    let sum = Digest::of(body);
+    // Compared as text: a flipped bit that only turns a digit's case is damage too.
+    if written == sum.hex() { Ok((body, sum)) } else { Err(Bad::Checksum) }
+}
+
+fn after<'a>(bytes: &'a [u8], prefix: &[u8]) -> Result<&'a [u8], Bad> {
+    bytes.strip_prefix(prefix).ok_or(Bad::Envelope)
+}
+
+fn number(bytes: &mut &[u8]) -> Result<u64, Bad> {
+    let digits = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (text, rest) = bytes.split_at(digits);
+    *bytes = rest;
+    std::str::from_utf8(text).ok().and_then(|t| t.parse().ok()).ok_or(Bad::Envelope)
+}

@@ -1,0 +1,575 @@
+//! What the records say: the state of the current run.
+//!
+//! Invariant: pure, and the only way to a [`RunState`]. The live engine applies each line it appended by the same
+//! [`RunState::apply`] that replays the file, so the two cannot disagree. A history that never comes from hactl is
+//! refused, and an intent without an outcome stays what it is: turning it into a doubt is a record of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::file::Lines;
+use super::line::Line;
+use super::record::{
+    Approval, AttemptNumber, Before, Change, Epoch, EvidenceRef, Mode, Observed, Operator, Outputs, Place,
+    Proof, Record, Seq,
+};
+use crate::diagnostic::{Error, Result, codes};
+use crate::digest::Digest;
+use crate::engine::state::{Illegal, Move, State};
+use crate::name::{FleetName, PhaseId, RunId, RunbookName};
+
+/// How far the clock may be behind the last record before approvals are refused: clocks are set right in small steps.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(2);
+
+/// The current run, as its records describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its id.
+    pub run: RunId,
+    /// Whose servers.
+    pub fleet: FleetName,
+    /// Who began it.
+    pub operator: Operator,
+    /// Which runbook.
+    pub runbook: RunbookName,
+    /// The runbook's bytes, which a resume carries out.
+    pub runbook_bytes: EvidenceRef,
+    /// The workspace file's digest.
+    pub workspace: Digest,
+    /// The version of hactl that began it.
+    pub hactl: String,
+    /// Production or rehearsal.
+    pub mode: Mode,
+    /// When it began.
+    pub started: Timestamp,
+}
+
+/// Where one place stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    /// The state.
+    pub state: State,
+    /// When it came into that state; none while nothing happened.
+    pub since: Option<Timestamp>,
+    /// The last attempt at its action; 0 where there was none.
+    pub attempt: AttemptNumber,
+    /// The last trial; 0 where there was none.
+    pub trial: AttemptNumber,
+    /// The last attempt to undo it; 0 where there was none.
+    pub rollback: AttemptNumber,
+    /// The digest of the action of the newest intent.
+    pub action: Option<Digest>,
+    /// The change that is wanted, or that was made.
+    pub change: Option<Change>,
+    /// What was seen just before the newest intent: by this, observing recognises its change.
+    pub before: Option<Before>,
+    /// What was seen before the first intent since the place was clean: this is what undoing restores. It outlives a
+    /// run, so that a later run that finds everything done can still be rolled back.
+    pub original: Option<Before>,
+    /// The outputs that hold.
+    pub outputs: Outputs,
+    /// The evidence of its verification.
+    pub evidence: Vec<EvidenceRef>,
+    /// What its verification found, one fact a line.
+    pub facts: Vec<String>,
+    /// Why it is failed, in doubt, skipped or unclear.
+    pub why: Option<String>,
+    approved: Vec<Digest>,
+}
+
+impl Checkpoint {
+    /// The label of an undo that was begun and not finished, such as `u1`.
+    #[must_use]
+    pub fn last_rollback_label(&self) -> Option<String> {
+        match self.state {
+            State::RollingBack | State::RollbackFailed => Some(format!("u{}", self.rollback)),
+            State::Pending
+            | State::Ready
+            | State::AwaitingApproval
+            | State::Intended
+            | State::Applied
+            | State::Verified
+            | State::InDoubt
+            | State::Failed
+            | State::RolledBack
+            | State::Skipped => None,
+        }
+    }
+
+    /// True where hactl made the change (or began to), in this run or an earlier one, and has not undone it.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.original.is_some()
+    }
+}
+
+/// What the journal says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunState {
+    run: Option<Run>,
+    epoch: Epoch,
+    places: BTreeMap<Place, Checkpoint>,
+    unsettled: usize,
+    approvals: BTreeMap<Digest, Approval>,
+    proofs: BTreeMap<(String, String), Proof>,
+    phases: BTreeSet<PhaseId>,
+    plan: Option<Digest>,
+    interrupted: Option<Timestamp>,
+    last: Option<(Seq, Timestamp)>,
+}
+
+impl Default for RunState {
+    fn default() -> Self {
+        Self {
+            run: None,
+            epoch: Epoch::FIRST,
+            places: BTreeMap::new(),
+            unsettled: 0,
+            approvals: BTreeMap::new(),
+            proofs: BTreeMap::new(),
+            phases: BTreeSet::new(),
+            plan: None,
+            interrupted: None,
+            last: None,
+        }
+    }
+}
+
+/// A history that never comes from hactl.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IllegalHistory {
+    /// The state table says no.
+    #[error("{place}: {illegal}")]
+    Move {
+        /// Where.
+        place: Place,
+        /// What.
+        illegal: Illegal,
+    },
+    /// Attempts are numbered one after the other, and an outcome belongs to the newest one.
+    #[error("{place}: attempt {found} where {wanted} belongs")]
+    Attempt {
+        /// Where.
+        place: Place,
+        /// What stands there.
+        found: AttemptNumber,
+        /// What belongs there.
+        wanted: AttemptNumber,
+    },
+    /// It needs a run.
+    #[error("a record of a run before any run began")]
+    NoRun,
+    /// A new run would forget what is unknown or half undone.
+    #[error("a new run begins while {0} places are in doubt, under way or half undone")]
+    Unsettled(usize),
+    /// An epoch must rise.
+    #[error("epoch {found} does not come after epoch {current}")]
+    Epoch {
+        /// What stands there.
+        found: Epoch,
+        /// The epoch so far.
+        current: Epoch,
+    },
+}
+
+impl RunState {
+    /// The current run; none before the first one began.
+    #[must_use]
+    pub fn run(&self) -> Option<&Run> {
+        self.run.as_ref()
+    }
+
+    /// Which machine's hold on the fleet counts.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Where a place stands; none where nothing was recorded about it.
+    #[must_use]
+    pub fn checkpoint(&self, place: &Place) -> Option<&Checkpoint> {
+        self.places.get(place)
+    }
+
+    /// Every place that something was recorded about, in the order of their names.
+    pub fn checkpoints(&self) -> impl Iterator<Item = (&Place, &Checkpoint)> {
+        self.places.iter()
+    }
+
+    /// The approval that binds this, if it was given, was not voided, is not used up by a change that was verified or
+    /// rolled back, and has not expired at `now`.
+    ///
+    /// # Errors
+    /// The clock is behind the journal, so that no expiry can be judged.
+    pub fn approval(&self, binding: &Digest, now: Timestamp) -> Result<Option<Approval>> {
+        let Some(approval) = self.approvals.get(binding) else { return Ok(None) };
+        if let Some((seq, at)) = self.last
+            && at.duration_since(now) > CLOCK_SLACK
+        {
+            return Err(Error::new(
+                codes::CLOCK_BEHIND,
+                format!("the clock says {now}, but record {seq} of the journal was made at {at}"),
+            )
+            .at(&approval.place)
+            .state("nothing was changed; no approval can be judged by this clock")
+            .next("set the clock right, then: hactl resume"));
+        }
+        Ok((approval.expires > now).then(|| approval.clone()))
+    }
+
+    /// The newest proof of each property of each component.
+    pub fn proofs(&self) -> impl Iterator<Item = &Proof> {
+        self.proofs.values()
+    }
+
+    /// The newest proof of a property.
+    #[must_use]
+    pub fn proof(&self, component: &str, property: &str) -> Option<&Proof> {
+        self.proofs.get(&(component.to_owned(), property.to_owned()))
+    }
+
+    /// True once a phase was carried out to its end in this run. A rollback since then does not show here.
+    #[must_use]
+    pub fn phase_done(&self, phase: &PhaseId) -> bool {
+        self.phases.contains(phase)
+    }
+
+    /// The plan that approvals refer to.
+    #[must_use]
+    pub fn plan(&self) -> Option<Digest> {
+        self.plan
+    }
+
+    /// When the run was stopped on request, if nobody went on with it since.
+    #[must_use]
+    pub fn interrupted(&self) -> Option<Timestamp> {
+        self.interrupted
+    }
+
+    /// The number and the time of the last record.
+    #[must_use]
+    pub fn last(&self) -> Option<(Seq, Timestamp)> {
+        self.last
+    }
+
+    /// Says whether a record may follow, without changing anything.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn check(&self, record: &Record) -> Result<(), IllegalHistory> {
+        self.next_state(record).map(|_| ())
+    }
+
+    /// The state that the record's place comes into; none where it is about no place.
+    fn next_state(&self, record: &Record) -> Result<Option<State>, IllegalHistory> {
+        let needs_run = match record {
+            Record::RunStarted { .. } => {
+                return if self.unsettled == 0 {
+                    Ok(None)
+                } else {
+                    Err(IllegalHistory::Unsettled(self.unsettled))
+                };
+            }
+            Record::TakenOver { epoch, .. } => {
+                return if *epoch > self.epoch {
+                    Ok(None)
+                } else {
+                    Err(IllegalHistory::Epoch { found: *epoch, current: self.epoch })
+                };
+            }
+            Record::TornTail { .. }
+            | Record::Planned { .. }
+            | Record::Approved(_)
+            | Record::ApprovalVoided { .. } => false,
+            Record::Resumed { .. }
+            | Record::Observed { .. }
+            | Record::AwaitingApproval { .. }
+            | Record::Intended { .. }
+            | Record::Applied { .. }
+            | Record::NotStarted { .. }
+            | Record::InDoubt { .. }
+            | Record::Decided { .. }
+            | Record::Trial { .. }
+            | Record::Verified { .. }
+            | Record::Failed { .. }
+            | Record::Skipped { .. }
+            | Record::RollingBack { .. }
+            | Record::RolledBack { .. }
+            | Record::RollbackFailed { .. }
+            | Record::Proven(_)
+            | Record::PhaseDone { .. }
+            | Record::Interrupted
+            | Record::Rebased { .. } => true,
+        };
+        if needs_run && self.run.is_none() {
+            return Err(IllegalHistory::NoRun);
+        }
+        let (Some(place), Some(made)) = (record.place(), Move::of(record)) else { return Ok(None) };
+        let pending = Checkpoint::default();
+        let checkpoint = self.places.get(place).unwrap_or(&pending);
+        let state = checkpoint
+            .state
+            .after(made)
+            .map_err(|illegal| IllegalHistory::Move { place: place.clone(), illegal })?;
+        if let Some((found, wanted)) = checkpoint.attempts(record)
+            && found != wanted
+        {
+            return Err(IllegalHistory::Attempt { place: place.clone(), found, wanted });
+        }
+        Ok(Some(state))
+    }
+
+    /// Takes the next line in.
+    ///
+    /// # Errors
+    /// It tells a history that never comes from hactl; then nothing is changed.
+    pub fn apply(&mut self, line: Line) -> Result<(), IllegalHistory> {
+        let next = self.next_state(&line.record)?;
+        let at = line.at;
+        self.last = Some((line.seq, at));
+        if let Some(state) = next
+            && let Some(place) = line.record.place()
+        {
+            let checkpoint = match self.places.get_mut(place) {
+                Some(checkpoint) => checkpoint,
+                None => self.places.entry(place.clone()).or_default(),
+            };
+            self.unsettled += usize::from(unsettled(state));
+            self.unsettled -= usize::from(unsettled(checkpoint.state));
+            if checkpoint.state != state || checkpoint.since.is_none() {
+                checkpoint.since = Some(at);
+            }
+            checkpoint.state = state;
+            match line.record {
+                Record::Approved(approval) => {
+                    checkpoint.approved.push(approval.binding);
+                    self.approvals.insert(approval.binding, approval);
+                }
+                record => {
+                    // An approval lets one change through; making it once more needs another one.
+                    if matches!(record, Record::Verified { .. } | Record::RolledBack { .. }) {
+                        for binding in checkpoint.approved.drain(..) {
+                            self.approvals.remove(&binding);
+                        }
+                    }
+                    checkpoint.take(record);
+                }
+            }
+            return Ok(());
+        }
+        self.take(line.record, at);
+        Ok(())
+    }
+
+    fn take(&mut self, record: Record, at: Timestamp) {
+        match record {
+            Record::RunStarted { run, fleet, operator, runbook, runbook_bytes, workspace, hactl, mode } => {
+                let same = self.run.as_ref().is_some_and(|r| r.fleet == fleet && r.runbook == runbook);
+                for checkpoint in self.places.values_mut() {
+                    let old = std::mem::take(checkpoint);
+                    checkpoint.approved = old.approved;
+                    if same {
+                        checkpoint.original = old.original;
+                    }
+                }
+                self.places.retain(|_, c| c.original.is_some() || !c.approved.is_empty());
+                self.phases.clear();
+                self.interrupted = None;
+                self.run = Some(Run {
+                    run,
+                    fleet,
+                    operator,
+                    runbook,
+                    runbook_bytes,
+                    workspace,
+                    hactl,
+                    mode,
+                    started: at,
+                });
+            }
+            Record::Resumed { .. } => self.interrupted = None,
+            Record::TakenOver { epoch, .. } => self.epoch = epoch,
+            Record::Planned { plan } => self.plan = Some(plan),
+            Record::ApprovalVoided { binding, .. } => {
+                self.approvals.remove(&binding);
+            }
+            Record::Proven(proof) => {
+                let key = (proof.component.clone(), proof.property.clone());
+                if self.proofs.get(&key).is_none_or(|old| old.at <= proof.at) {
+                    self.proofs.insert(key, proof);
+                }
+            }
+            Record::PhaseDone { phase } => {
+                self.phases.insert(phase);
+            }
+            Record::Interrupted => self.interrupted = Some(at),
+            Record::Rebased { runbook_bytes, workspace, .. } => {
+                self.plan = None;
+                if let Some(run) = &mut self.run {
+                    run.runbook_bytes = runbook_bytes;
+                    run.workspace = workspace;
+                }
+            }
+            Record::TornTail { .. }
+            | Record::Observed { .. }
+            | Record::AwaitingApproval { .. }
+            | Record::Approved(_)
+            | Record::Intended { .. }
+            | Record::Applied { .. }
+            | Record::NotStarted { .. }
+            | Record::InDoubt { .. }
+            | Record::Decided { .. }
+            | Record::Trial { .. }
+            | Record::Verified { .. }
+            | Record::Failed { .. }
+            | Record::Skipped { .. }
+            | Record::RollingBack { .. }
+            | Record::RolledBack { .. }
+            | Record::RollbackFailed { .. } => {}
+        }
+    }
+}
+
+/// A state that a new run must not forget.
+fn unsettled(state: State) -> bool {
+    match state {
+        State::Intended | State::InDoubt | State::RollingBack => true,
+        State::Pending
+        | State::Ready
+        | State::AwaitingApproval
+        | State::Applied
+        | State::Verified
+        | State::Failed
+        | State::RolledBack
+        | State::RollbackFailed
+        | State::Skipped => false,
+    }
+}
+
+impl AttemptNumber {
+    /// The number after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl Checkpoint {
+    /// The attempt that a record names, and the one that it has to name.
+    fn attempts(&self, record: &Record) -> Option<(AttemptNumber, AttemptNumber)> {
+        match record {
+            Record::Intended { attempt, .. } => Some((*attempt, self.attempt.next())),
+            Record::Trial { attempt, .. } => Some((*attempt, self.trial.next())),
+            Record::RollingBack { attempt, .. } => Some((*attempt, self.rollback.next())),
+            Record::Applied { attempt, .. }
+            | Record::NotStarted { attempt, .. }
+            | Record::InDoubt { attempt, .. }
+            | Record::Decided { attempt, .. } => Some((*attempt, self.attempt)),
+            Record::RunStarted { .. }
+            | Record::Resumed { .. }
+            | Record::TakenOver { .. }
+            | Record::TornTail { .. }
+            | Record::Planned { .. }
+            | Record::Observed { .. }
+            | Record::AwaitingApproval { .. }
+            | Record::Approved(_)
+            | Record::ApprovalVoided { .. }
+            | Record::Verified { .. }
+            | Record::Failed { .. }
+            | Record::Skipped { .. }
+            | Record::RolledBack { .. }
+            | Record::RollbackFailed { .. }
+            | Record::Proven(_)
+            | Record::PhaseDone { .. }
+            | Record::Interrupted
+            | Record::Rebased { .. } => None,
+        }
+    }
+
+    fn see(&mut self, observed: Observed) {
+        self.why = None;
+        match observed {
+            Observed::Applied(outputs) => self.outputs = outputs,
+            Observed::NotApplied { change, .. } => self.change = Some(change),
+            Observed::Running(why) | Observed::Indeterminate(why) => self.why = Some(why),
+        }
+    }
+
+    fn take(&mut self, record: Record) {
+        match record {
+            Record::Observed { observed, .. } | Record::Decided { observed, .. } => self.see(observed),
+            Record::Intended { attempt, action, change, before, .. } => {
+                self.attempt = attempt;
+                self.action = Some(action);
+                self.change = Some(change);
+                self.original.get_or_insert_with(|| before.clone());
+                self.before = Some(before);
+                self.why = None;
+            }
+            Record::Applied { outputs, .. } => self.outputs = outputs,
+            Record::Trial { attempt, .. } => self.trial = attempt,
+            Record::Verified { evidence, facts, outputs, .. } => {
+                self.evidence = evidence;
+                self.facts = facts;
+                self.outputs = outputs;
+                self.why = None;
+            }
+            Record::NotStarted { error: why, .. }
+            | Record::InDoubt { why, .. }
+            | Record::Failed { error: why, .. }
+            | Record::Skipped { reason: why, .. }
+            | Record::RollbackFailed { error: why, .. } => self.why = Some(why),
+            Record::RollingBack { attempt, .. } => self.rollback = attempt,
+            Record::RolledBack { .. } => {
+                self.original = None;
+                self.outputs = Outputs::new();
+                self.evidence.clear();
+                self.facts.clear();
+                self.why = None;
+            }
+            Record::AwaitingApproval { .. }
+            | Record::Approved(_)
+            | Record::RunStarted { .. }
+            | Record::Resumed { .. }
+            | Record::TakenOver { .. }
+            | Record::TornTail { .. }
+            | Record::Planned { .. }
+            | Record::ApprovalVoided { .. }
+            | Record::Proven(_)
+            | Record::PhaseDone { .. }
+            | Record::Interrupted
+            | Record::Rebased { .. } => {}
+        }
+    }
+}
+
+/// What reading a journal yielded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Replayed {
+    /// The state that its records lead to.
+    pub state: RunState,
+    /// How many lines it has.
+    pub lines: u64,
+    /// The length of an incomplete last line.
+    pub torn: Option<u64>,
+}
+
+/// Reads all lines and applies each.
+pub(super) fn replay<R: Read>(
+    lines: &mut Lines<R>,
+    mut each: impl FnMut(&Line) -> Result<()>,
+) -> Result<Replayed> {
+    let mut state = RunState::default();
+    while let Some(line) = lines.next_line()? {
+        each(&line)?;
+        let seq = line.seq;
+        state.apply(line).map_err(|illegal| {
+            Error::new(codes::JOURNAL_ILLEGAL, format!("line {seq} of the journal cannot be: {illegal}"))
+                .state("nothing was changed")
+                .next("restore .hactl/journal.jsonl from a copy; never edit it")
+        })?;
+    }
+    Ok(Replayed { state, lines: lines.tail().seq.0, torn: lines.torn() })
+}
