@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -26,6 +27,15 @@ impl Digest {
     /// The value has no JSON form.
     pub fn of_json(value: &impl Serialize) -> Result<Self, serde_json::Error> {
         serde_json::to_vec(value).map(Self::of)
+    }
+
+    /// The HMAC-SHA-256 of `bytes` under `key`: it tells equal secrets, and nothing to who lacks the key.
+    #[must_use]
+    pub fn keyed(key: &[u8; 32], bytes: impl AsRef<[u8]>) -> Self {
+        // A key shorter than a block is padded with zeros; padded here, it cannot be of a wrong length.
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(key);
+        Self(Hmac::<Sha256>::new(&block.into()).chain_update(bytes).finalize().into_bytes().into())
     }
 
     /// What stands before the first record of a journal.

@@ -120,6 +120,8 @@ names! {
     RunId;
     /// A named output of a step.
     OutputName;
+    /// A secret that hactl keeps, encrypted.
+    SecretName;
 }
 
 impl RunId {

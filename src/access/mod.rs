@@ -5,6 +5,8 @@
 //! `IntentRecorded`, which only the journal makes, after fsync. Nothing here
 //! decides whether to act.
 
+pub mod s3;
+
 /// Typed reads, and no free command.
 #[derive(Debug)]
 pub struct View<'a>(std::marker::PhantomData<&'a ()>);

@@ -140,7 +140,30 @@ codes! {
     // attempt
     // postgres
     // s3
+    S3_SETTINGS = "s3::settings", Usage, "the S3 settings of the workspace cannot be used";
+    S3_UNREACHABLE = "s3::unreachable", Failed, "the S3 server could not be connected to";
+    S3_UNTRUSTED = "s3::untrusted", Failed, "the S3 server's certificate is not trusted, or TLS failed";
+    S3_CREDENTIAL = "s3::credential", Failed, "the S3 server does not know the access key, or the secret key is not its own";
+    S3_CLOCK = "s3::clock", Failed, "the clocks of this machine and of the S3 server are too far apart";
+    S3_DENIED = "s3::denied", Failed, "the S3 server refuses this to this credential";
+    S3_NO_BUCKET = "s3::no_bucket", Failed, "the bucket does not exist";
+    S3_NO_OBJECT = "s3::no_object", Failed, "the object does not exist";
+    S3_BUCKET_TAKEN = "s3::bucket_taken", Failed, "the bucket's name belongs to somebody else";
+    S3_BUCKET_KEPT = "s3::bucket_kept", Failed, "the bucket was not removed, because it holds objects";
+    S3_PRECONDITION = "s3::precondition", Failed, "a conditional request was refused, because the condition does not hold";
+    S3_UNSUPPORTED = "s3::unsupported", Failed, "the S3 server does not know this operation";
+    S3_UNKNOWN = "s3::unknown_outcome", Failed, "a change was sent to the S3 server and no usable answer came";
+    S3_UNANSWERED = "s3::unanswered", Failed, "a read from the S3 server got no usable answer";
+    S3_ANSWERED = "s3::answered", Failed, "the S3 server answered with an error that has no code of its own here";
+    S3_TOO_LARGE = "s3::too_large", Failed, "an object is larger than may be read at once";
+    S3_ROUND_TRIP = "s3::round_trip", Failed, "what was written to the bucket did not come back the same";
+    S3_RESTORE_KEY = "s3::restore_key", Failed, "the credential for restores is the one that writes, or could write or delete";
     // secret
+    SECRET_RECIPIENTS = "secret::recipients", Usage, "the workspace has no usable age recipients to encrypt to";
+    SECRET_IDENTITY = "secret::identity", Usage, "what should be an age identity is none";
+    SECRET_WRONG_IDENTITY = "secret::wrong_identity", Failed, "something was encrypted to other age recipients than this identity";
+    SECRET_DAMAGED = "secret::damaged", Failed, "something encrypted with age is damaged or cut off";
+    SECRET_MISSING = "secret::missing", Failed, "a secret that hactl keeps is not in .hactl/secrets";
     SECRET_IN_CLEAR = "secret::in_clear", Usage, "a secret stands in a file where a reference to it is wanted";
     SECRET_READABLE = "secret::readable", Failed, "the file of a secret can be read by others";
     SECRET_UNRESOLVED = "secret::unresolved", Failed, "a reference to a secret gave no value";

@@ -150,6 +150,8 @@ pub struct Evidence {
     pub facts: Vec<String>,
     /// What was proven, if anything was.
     pub proofs: Vec<Proof>,
+    /// Outputs that only measuring yields; they join those that the action gave.
+    pub outputs: Outputs,
 }
 
 impl Evidence {

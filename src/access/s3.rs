@@ -1,0 +1,358 @@
+//! The bucket, by what one may do with it: [`S3View`] reads, [`S3Trial`] also puts and removes objects under a prefix
+//! that is marked as ours, [`S3Hands`] changes it.
+//!
+//! Invariant: an `S3Trial` touches nothing outside of `hactl-trial/<run>/`, and removes for good what it put there,
+//! earlier versions included.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+
+use tokio::io::AsyncWrite;
+use tokio::sync::OnceCell;
+
+use crate::diagnostic::{Error, Result, codes};
+use crate::name::RunId;
+use crate::transport::s3::{
+    BucketState, Deadlines, Delete, Faults, Listing, Object, ObjectVersion, PutIf, S3Client, S3Credential,
+    S3Settings, Versioning, Written,
+};
+use crate::units::Size;
+use crate::workspace::{S3Config, Workspace};
+
+/// What every object of a trial begins with.
+pub const TRIAL_PREFIX: &str = "hactl-trial/";
+
+/// Enough for years of nightly dumps; a listing beyond is reported as cut off, never as complete.
+const LISTED_AT_MOST: usize = 100_000;
+
+/// As whom the bucket is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum S3Identity {
+    /// The credential that backups are written with.
+    Writer,
+    /// The credential that restores are read with, which must not be able to write.
+    Restorer,
+}
+
+/// The way to a workspace's bucket. Secrets are resolved when a client is first wanted.
+#[derive(Debug)]
+pub struct S3Access {
+    config: S3Config,
+    root: PathBuf,
+    deadlines: Deadlines,
+    faults: Option<Faults>,
+    writer: OnceCell<S3Client>,
+    restorer: OnceCell<S3Client>,
+}
+
+impl S3Access {
+    /// The way to the bucket of a workspace, if it has one.
+    #[must_use]
+    pub fn new(workspace: &Workspace) -> Option<Self> {
+        workspace.s3.clone().map(|config| Self {
+            config,
+            root: workspace.root.clone(),
+            deadlines: Deadlines::default(),
+            faults: None,
+            writer: OnceCell::new(),
+            restorer: OnceCell::new(),
+        })
+    }
+
+    /// The same way with faults on it, for tests.
+    #[must_use]
+    pub fn with_faults(self, faults: Faults, deadlines: Deadlines) -> Self {
+        Self { faults: Some(faults), deadlines, ..self }
+    }
+
+    /// What an approval of a change to the bucket binds.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        format!("s3://{} at {}", self.config.bucket, self.config.endpoint)
+    }
+
+    /// Reads, with either credential.
+    ///
+    /// # Errors
+    /// A secret or the CA file could not be read, or there is no such credential.
+    pub async fn view(&self, who: S3Identity) -> Result<S3View> {
+        let cell = match who {
+            S3Identity::Writer => &self.writer,
+            S3Identity::Restorer => &self.restorer,
+        };
+        cell.get_or_try_init(|| self.connect(who)).await.cloned().map(S3View)
+    }
+
+    async fn connect(&self, who: S3Identity) -> Result<S3Client> {
+        let (access_key, secret_key) = match (who, &self.config.restore) {
+            (S3Identity::Writer, _) => (&self.config.access_key, &self.config.secret_key),
+            (S3Identity::Restorer, Some(key)) => (&key.access_key, &key.secret_key),
+            (S3Identity::Restorer, None) => {
+                return Err(Error::new(codes::S3_SETTINGS, "the workspace has no credential for restores")
+                    .state("nothing was sent")
+                    .next("make a key that can only read, and name it in [s3.restore]"));
+            }
+        };
+        let credential = S3Credential {
+            access_key: access_key.resolve(&self.root).await?,
+            secret_key: secret_key.resolve(&self.root).await?,
+        };
+        let ca_pem = match &self.config.ca {
+            None => None,
+            Some(path) => Some(std::fs::read(self.root.join(path)).map_err(|e| {
+                let text = format!("cannot read the S3 server's certificate authority {}", path.display());
+                Error::new(codes::IO, text).state("nothing was sent").source(e)
+            })?),
+        };
+        let settings = S3Settings {
+            endpoint: self.config.endpoint.clone(),
+            region: self.config.region.clone(),
+            bucket: self.config.bucket.clone(),
+            addressing: self.config.addressing,
+            ca_pem,
+        };
+        S3Client::with_faults(settings, &credential, self.deadlines, self.faults.as_ref())
+    }
+}
+
+/// Reads of the bucket.
+#[derive(Clone, Debug)]
+pub struct S3View(S3Client);
+
+impl S3View {
+    /// Reads through this client.
+    #[must_use]
+    pub fn new(client: S3Client) -> Self {
+        Self(client)
+    }
+
+    /// Where the bucket is.
+    #[must_use]
+    pub fn settings(&self) -> &S3Settings {
+        self.0.settings()
+    }
+
+    /// Is the bucket there?
+    ///
+    /// # Errors
+    /// The server could not be asked, or does not let this credential look.
+    pub async fn bucket(&self) -> Result<BucketState> {
+        self.0.bucket().await
+    }
+
+    /// Does the bucket keep earlier versions?
+    ///
+    /// # Errors
+    /// The server could not be asked, or there is no bucket.
+    pub async fn versioning(&self) -> Result<Versioning> {
+        self.0.versioning().await
+    }
+
+    /// The objects under a prefix, at most so many.
+    ///
+    /// # Errors
+    /// The server could not be asked, or there is no bucket.
+    pub async fn list(&self, prefix: &str, at_most: usize) -> Result<Listing> {
+        self.0.list(prefix, at_most).await
+    }
+
+    /// All versions and deletion marks under a prefix, at most so many.
+    ///
+    /// # Errors
+    /// The server could not be asked, or there is no bucket.
+    pub async fn versions(&self, prefix: &str, at_most: usize) -> Result<Vec<ObjectVersion>> {
+        self.0.versions(prefix, at_most).await
+    }
+
+    /// The object that was written last under a prefix, by the server's clock.
+    ///
+    /// # Errors
+    /// The server could not be asked, or the prefix holds too many objects to be sure.
+    pub async fn newest(&self, prefix: &str) -> Result<Option<Object>> {
+        let listing = self.list(prefix, LISTED_AT_MOST).await?;
+        if listing.truncated {
+            let at = format!("{}{prefix}", self.place());
+            let text = format!("{at} holds more than {LISTED_AT_MOST} objects, so the newest is not known");
+            return Err(Error::new(codes::S3_TOO_LARGE, text).state("nothing was changed"));
+        }
+        Ok(listing.objects.into_iter().max_by(|a, b| (a.modified, &a.key).cmp(&(b.modified, &b.key))))
+    }
+
+    /// What is known of an object, if it exists.
+    ///
+    /// # Errors
+    /// The server could not be asked, or does not let this credential look.
+    pub async fn head(&self, key: &str) -> Result<Option<Object>> {
+        self.0.head(key).await
+    }
+
+    /// A whole object, if it is no larger than `at_most`.
+    ///
+    /// # Errors
+    /// It does not exist, is larger, or could not be read to its end.
+    pub async fn get(&self, key: &str, at_most: Size) -> Result<Vec<u8>> {
+        self.0.get(key, at_most).await
+    }
+
+    /// Copies an object to a writer, and says how many bytes it has.
+    ///
+    /// # Errors
+    /// It does not exist, could not be read to its end, or the writer failed; then part of it may be written.
+    pub async fn get_to(&self, key: &str, to: &mut (impl AsyncWrite + Unpin)) -> Result<u64> {
+        self.0.get_to(key, to).await
+    }
+
+    /// `s3://bucket/`.
+    fn place(&self) -> String {
+        format!("s3://{}/", self.settings().bucket)
+    }
+}
+
+/// An object that a trial put.
+#[derive(Debug)]
+#[must_use = "what a trial put, it removes"]
+pub struct TrialObject {
+    key: String,
+    version: Option<String>,
+}
+
+impl TrialObject {
+    /// Its whole key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Its version, where the bucket keeps versions.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+}
+
+/// Reads, and objects that are marked as ours.
+#[derive(Clone, Debug)]
+pub struct S3Trial {
+    view: S3View,
+    prefix: String,
+}
+
+impl S3Trial {
+    /// Trials of this run through this view.
+    #[must_use]
+    pub fn new(view: S3View, run: &RunId) -> Self {
+        Self { view, prefix: format!("{TRIAL_PREFIX}{run}/") }
+    }
+
+    /// The key that a name has in this trial.
+    #[must_use]
+    pub fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Puts an object.
+    ///
+    /// # Errors
+    /// The condition does not hold, or it could not be written.
+    pub async fn put(&self, name: &str, bytes: &[u8], condition: PutIf) -> Result<TrialObject> {
+        let key = self.key(name);
+        let Written { version, .. } = self.view.0.put(&key, bytes, condition).await?;
+        Ok(TrialObject { key, version })
+    }
+
+    /// Deletes an object as its newest version, as any program would.
+    ///
+    /// # Errors
+    /// It could not be deleted.
+    pub async fn delete(&self, object: &TrialObject) -> Result<()> {
+        self.view.0.delete(&object.key, Delete::Newest).await
+    }
+
+    /// Deletes an object for good: exactly the version that was put.
+    ///
+    /// # Errors
+    /// It could not be deleted.
+    pub async fn erase(&self, object: &TrialObject) -> Result<()> {
+        let which = object.version.as_deref().map_or(Delete::Newest, Delete::Version);
+        self.view.0.delete(&object.key, which).await
+    }
+
+    /// Removes for good whatever this run's trials left, also what an earlier, interrupted one did; says how many.
+    ///
+    /// # Errors
+    /// The bucket could not be listed, or something could not be deleted.
+    pub async fn sweep(&self) -> Result<usize> {
+        let left = self.view.versions(&self.prefix, LISTED_AT_MOST).await?;
+        for found in &left {
+            let which = found.version.as_deref().map_or(Delete::Newest, Delete::Version);
+            self.view.0.delete(&found.key, which).await?;
+        }
+        Ok(left.len())
+    }
+}
+
+impl Deref for S3Trial {
+    type Target = S3View;
+    fn deref(&self) -> &S3View {
+        &self.view
+    }
+}
+
+/// Reads and changes.
+#[derive(Clone, Debug)]
+pub struct S3Hands(S3View);
+
+impl S3Hands {
+    /// Changes through this view's client.
+    #[must_use]
+    pub fn new(view: S3View) -> Self {
+        Self(view)
+    }
+
+    /// Makes the bucket.
+    ///
+    /// # Errors
+    /// It exists, or could not be made.
+    pub async fn create_bucket(&self) -> Result<()> {
+        self.0.0.create_bucket().await
+    }
+
+    /// Removes the bucket; servers refuse it where it holds anything.
+    ///
+    /// # Errors
+    /// It holds something, or could not be removed.
+    pub async fn delete_bucket(&self) -> Result<()> {
+        self.0.0.delete_bucket().await
+    }
+
+    /// Lets the bucket keep earlier versions from now on.
+    ///
+    /// # Errors
+    /// The server does not know versioning, or could not be told.
+    pub async fn enable_versioning(&self) -> Result<()> {
+        self.0.0.enable_versioning().await
+    }
+
+    /// Writes a small object.
+    ///
+    /// # Errors
+    /// The condition does not hold, or it could not be written.
+    pub async fn put(&self, key: &str, bytes: &[u8], condition: PutIf) -> Result<Written> {
+        self.0.0.put(key, bytes, condition).await
+    }
+
+    /// Deletes an object; one that does not exist is deleted already.
+    ///
+    /// # Errors
+    /// It could not be deleted.
+    pub async fn delete(&self, key: &str, which: Delete<'_>) -> Result<()> {
+        self.0.0.delete(key, which).await
+    }
+}
+
+impl Deref for S3Hands {
+    type Target = S3View;
+    fn deref(&self) -> &S3View {
+        &self.0
+    }
+}
