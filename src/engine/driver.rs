@@ -22,7 +22,7 @@ use crate::journal::Journal;
 use crate::journal::record::{Approval, AttemptNumber, Before, Change, Observed, Operator, Place, Record};
 use crate::name::PhaseId;
 use crate::runbook::Gate;
-use crate::step::{Failure, Findings, Weight};
+use crate::step::{Effect, Failure, Findings, Weight};
 
 /// How long one look at the world may take.
 const LOOK: Duration = Duration::from_secs(120);
@@ -90,7 +90,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     /// Brings one place to verified, from wherever it stands.
     async fn carry(&self, task: &Task) -> Result<()> {
         let place = &task.place;
-        if self.state_of(place) == State::Verified {
+        if self.state_of(place) == State::Verified && self.still_there(task).await.map_err(|e| e.at(place))? {
             self.listener.event(Event::AlreadyDone { place: place.clone() });
             return Ok(());
         }
@@ -123,6 +123,31 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                         return Err(error.at(place));
                     }
                 }
+            }
+        }
+    }
+
+    /// Looks again at a verified change. One that happens once cannot be seen again by looking, and stays done; one
+    /// that drifted is recorded as wanted, so that it is made again through its gate.
+    async fn still_there(&self, task: &Task) -> Result<bool> {
+        let place = &task.place;
+        let resolved = self.resolve(task)?;
+        if resolved.effect == Effect::OneShot {
+            return Ok(true);
+        }
+        match self.observe_settled(task, &resolved, None).await? {
+            Observed::Applied(_) => Ok(true),
+            Observed::Running(what) | Observed::Indeterminate(what) => Err(Error::new(
+                codes::CANNOT_TELL,
+                format!("this step is done, but it cannot be told whether it still holds: {what}"),
+            )
+            .state("nothing was changed")
+            .next("look at it, then: hactl resume")),
+            drifted @ Observed::NotApplied { .. } => {
+                let text = "was verified, but its change is no longer there".to_owned();
+                self.listener.event(Event::Found { place: place.clone(), weight: "warning", text });
+                self.journal.append(Record::Observed { place: place.clone(), observed: drifted })?;
+                Ok(false)
             }
         }
     }

@@ -52,7 +52,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     fn retreat_of(&self, task: &Task) -> Result<Retreat> {
         let (state, ours) = {
             let state = self.journal.state();
-            state.checkpoint(&task.place).map_or((State::Pending, false), |c| (c.state, c.attempt.0 > 0))
+            state.checkpoint(&task.place).map_or((State::Pending, false), |c| (c.state, c.is_ours()))
         };
         let not_ours =
             |how: &str| Ok(Retreat { place: task.place.clone(), fate: Fate::NotOurs, how: how.to_owned() });
