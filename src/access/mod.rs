@@ -1,18 +1,101 @@
 //! Who may change what, as types: [`View`] reads, [`Trial`] may also create and remove objects marked as ours,
 //! [`Hands`] can change the world on the hosts of its intent.
 //!
-//! Invariant: a `Trial` needs a `TrialRecorded` and `Hands` an
-//! `IntentRecorded`, which only the journal makes, after fsync. Nothing here
-//! decides whether to act.
+//! Invariant: a `Trial` needs a `TrialRecorded` and `Hands` an `IntentRecorded` or a `RollbackRecorded`, which only the
+//! journal makes, after fsync. Nothing here decides whether to act.
 
+mod hands;
+pub mod reads;
 pub mod s3;
+mod trial;
+mod world;
+
+pub use hands::{FileMode, Hands, HostHands, Psql};
+pub use reads::HostView;
+pub use trial::{HostTrial, SCRATCH, Trial, TrialCommand, TrialProgram};
+pub use world::{Means, World};
+
+pub use crate::transport::ssh::{Become, Command, Finished, Input, Status};
+
+use secrecy::SecretString;
+
+use self::s3::{S3Access, S3Identity, S3View};
+use crate::diagnostic::{Error, Result, codes};
+use crate::journal::record::Place;
+use crate::name::{HostName, RoleName};
+use crate::secret::SecretRef;
+use crate::workspace::Workspace;
 
 /// Typed reads, and no free command.
-#[derive(Debug)]
-pub struct View<'a>(std::marker::PhantomData<&'a ()>);
-/// A view that may also create and remove objects marked as ours.
-#[derive(Debug)]
-pub struct Trial<'a>(std::marker::PhantomData<&'a ()>);
-/// What changes the world.
-#[derive(Debug)]
-pub struct Hands<'a>(std::marker::PhantomData<&'a ()>);
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    world: &'a World,
+    place: &'a Place,
+}
+
+impl<'a> View<'a> {
+    /// Where the step stands.
+    #[must_use]
+    pub fn place(&self) -> &'a Place {
+        self.place
+    }
+
+    /// What `hactl.toml` says.
+    #[must_use]
+    pub fn workspace(&self) -> &'a Workspace {
+        self.world.workspace()
+    }
+
+    /// The time by the operator's machine.
+    #[must_use]
+    pub fn now(&self) -> jiff::Timestamp {
+        self.world.clock().now()
+    }
+
+    /// A secret, resolved now; from now on it is taken out of what is kept and shown.
+    ///
+    /// # Errors
+    /// The reference gives no value.
+    pub async fn secret(&self, name: &str, reference: &SecretRef) -> Result<SecretString> {
+        self.world.secret(name, reference).await
+    }
+
+    /// Reads of the bucket.
+    ///
+    /// # Errors
+    /// The workspace has no `[s3]`, or a secret of it gives no value.
+    pub async fn s3(&self, who: S3Identity) -> Result<S3View> {
+        self.world.s3()?.view(who).await
+    }
+
+    /// What an approval of a change to the bucket binds, if the workspace has one.
+    #[must_use]
+    pub fn s3_identity(&self) -> Option<String> {
+        self.world.s3().ok().map(S3Access::identity)
+    }
+
+    /// The place's own host.
+    ///
+    /// # Errors
+    /// The place has no host: the step acts on an API.
+    pub fn here(&self) -> Result<HostView<'a>> {
+        match &self.place.host {
+            Some(host) => self.on(host),
+            None => Err(Error::new(codes::INTERNAL, format!("the place {} has no host", self.place))),
+        }
+    }
+
+    /// A host of the fleet.
+    ///
+    /// # Errors
+    /// There is no such host in the workspace.
+    pub fn on(&self, name: &HostName) -> Result<HostView<'a>> {
+        self.world.host(name).map(|host| HostView::new(self.world, host))
+    }
+
+    /// The hosts of a role, in the order of the workspace.
+    #[must_use]
+    pub fn hosts(&self, role: &RoleName) -> Vec<HostView<'a>> {
+        self.workspace().hosts_in(role).map(|host| HostView::new(self.world, host)).collect()
+    }
+}

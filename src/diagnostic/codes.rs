@@ -137,8 +137,39 @@ codes! {
     APPROVAL_UNKNOWN = "engine::approval_unknown", OutOfDate, "the approval does not stand in the journal, or was voided or used";
     CLOCK_BEHIND = "engine::clock_behind", OutOfDate, "the clock is behind the journal, so no approval can be judged";
     // ssh
+    SSH_ARGUMENT = "ssh::argument", Failed, "a command has an argument that no program can be given";
+    SSH_RUNTIME = "ssh::runtime", Failed, "the directory for the connections could not be made, or ssh is not installed";
+    SSH_UNREACHABLE = "ssh::unreachable", Failed, "nobody answers there";
+    SSH_KEY_UNKNOWN = "ssh::key_unknown", Failed, "the host's key is not pinned yet";
+    SSH_KEY_CHANGED = "ssh::key_changed", Failed, "the host shows another key than the pinned one";
+    SSH_LOGIN = "ssh::login", Failed, "the host refuses the login";
+    SSH_SUDO = "ssh::sudo", Failed, "the user that logs in may not become root without a password";
+    SSH_LOST = "ssh::lost", Failed, "the connection was lost while a command was under way";
+    SSH_DEADLINE = "ssh::deadline", Failed, "a host did not answer in time";
+    SSH_TOO_MUCH = "ssh::too_much", Failed, "a host sent more than is read at once";
+    SSH_READ = "ssh::read", Failed, "something on a host could not be read";
+    SSH_ODD_ANSWER = "ssh::odd_answer", Failed, "a host said something that cannot be understood";
+    SSH_CONTROL = "ssh::control", Failed, "the connection's master process does not do what it is for";
     // attempt
+    ATTEMPT_FAILED = "attempt::failed", Failed, "a command ended with an error";
+    ATTEMPT_OTHER_HOST = "attempt::other_host", Failed, "a host that the intent does not name was to be changed";
+    ATTEMPT_CLAIMED = "attempt::claimed", Failed, "this command was claimed before, so it is not started again";
+    ATTEMPT_VOID = "attempt::void", Failed, "this command was made void, so it can never start";
+    ATTEMPT_ORDER = "attempt::order", Failed, "the command before this one has not ended";
+    ATTEMPT_OTHER_FLEET = "attempt::other_fleet", Failed, "the host belongs to another fleet";
+    ATTEMPT_OLD_EPOCH = "attempt::old_epoch", OutOfDate, "another machine took this fleet over";
+    ATTEMPT_OLD_JOURNAL = "attempt::old_journal", OutOfDate, "the host was changed by a newer journal than this one";
+    ATTEMPT_OWNER_DAMAGED = "attempt::owner_damaged", Failed, "the file that says whose the host is cannot be understood";
+    ATTEMPT_SETUP = "attempt::setup", Failed, "the host cannot take attempts: a folder, a program or space is missing";
+    ATTEMPT_UNKNOWN = "attempt::unknown", Failed, "a command began and nobody knows how it ended";
     // postgres
+    POSTGRES_NONE = "postgres::none", Usage, "the workspace names no PostgreSQL instance";
+    POSTGRES_DOWN = "postgres::down", Failed, "no PostgreSQL server answers";
+    POSTGRES_NO_ROLE = "postgres::no_role", Failed, "PostgreSQL does not let the monitoring role in";
+    POSTGRES_QUERY = "postgres::query", Failed, "a query failed";
+    POSTGRES_DEADLINE = "postgres::deadline", Failed, "a query took too long";
+    POSTGRES_LOST = "postgres::lost", Failed, "the connection to PostgreSQL was lost";
+    POSTGRES_ODD_ANSWER = "postgres::odd_answer", Failed, "PostgreSQL answered something that cannot be understood";
     // s3
     S3_SETTINGS = "s3::settings", Usage, "the S3 settings of the workspace cannot be used";
     S3_UNREACHABLE = "s3::unreachable", Failed, "the S3 server could not be connected to";

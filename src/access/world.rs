@@ -1,0 +1,144 @@
+//! The fleet as one object: what the workspace says of it, and the connections to it.
+//!
+//! Invariant: it opens nothing until something is asked, and hands out [`View`]s freely, but [`Trial`]s and [`Hands`]
+//! for the journal's tokens only.
+
+use std::fmt;
+use std::rc::Rc;
+
+use secrecy::SecretString;
+
+use super::View;
+use super::hands::{Grounds, Hands};
+use super::s3::S3Access;
+use super::trial::Trial;
+use crate::clock::Clock;
+use crate::diagnostic::{Error, Result, codes};
+use crate::evidence::EvidenceStore;
+use crate::journal::record::Place;
+use crate::journal::{IntentRecorded, RollbackRecorded, TrialRecorded};
+use crate::name::HostName;
+use crate::redact::Redactor;
+use crate::secret::SecretRef;
+use crate::transport::ssh::{AttemptId, AttemptState, Fault, Seam, Ssh};
+use crate::workspace::{Host, Workspace};
+
+/// What of this machine steps may use.
+pub struct Means {
+    /// The wall clock.
+    pub clock: Rc<dyn Clock>,
+    /// Where captured output is kept.
+    pub evidence: Rc<EvidenceStore>,
+    /// What takes secrets out of what is kept and shown.
+    pub redactor: Rc<Redactor>,
+}
+
+/// A fleet and the connections to it.
+pub struct World {
+    workspace: Rc<Workspace>,
+    seam: Seam,
+    s3: Option<S3Access>,
+    means: Means,
+}
+
+impl World {
+    /// The fleet of a workspace; nothing is opened yet.
+    ///
+    /// # Errors
+    /// The runtime directory for the connections cannot be made.
+    pub fn new(workspace: Rc<Workspace>, means: Means) -> Result<Self> {
+        let ssh = Ssh::new(&workspace)?;
+        Ok(Self::over(workspace, means, ssh))
+    }
+
+    /// The fleet of a workspace over connections that were set up otherwise.
+    #[must_use]
+    pub fn over(workspace: Rc<Workspace>, means: Means, ssh: Ssh) -> Self {
+        let s3 = S3Access::new(&workspace);
+        Self { workspace, seam: Seam::new(ssh), s3, means }
+    }
+
+    /// Looks at the fleet from a place.
+    #[must_use]
+    pub fn view<'a>(&'a self, place: &'a Place) -> View<'a> {
+        View { world: self, place }
+    }
+
+    /// What verifying may do.
+    #[must_use]
+    pub fn trial<'a>(&'a self, token: &'a TrialRecorded) -> Trial<'a> {
+        Trial::new(self.view(token.place()), Grounds::of(token))
+    }
+
+    /// What an action may do.
+    #[must_use]
+    pub fn hands<'a>(&'a self, token: &'a IntentRecorded) -> Hands<'a> {
+        Hands::new(self.view(token.place()), Grounds::of(token))
+    }
+
+    /// What undoing may do.
+    #[must_use]
+    pub fn undoing<'a>(&'a self, token: &'a RollbackRecorded) -> Hands<'a> {
+        Hands::new(self.view(token.place()), Grounds::of(token))
+    }
+
+    /// Makes sure that nothing of an attempt can start late on a host, and says what became of it.
+    ///
+    /// # Errors
+    /// The host could not be asked, or it belongs to another fleet.
+    pub async fn settle(&self, host: &HostName, attempt: &AttemptId) -> Result<AttemptState> {
+        self.seam.settle(self.host(host)?, attempt).await
+    }
+
+    /// Closes every connection; what cannot be closed in time is left to end by itself.
+    pub async fn close(&self) {
+        self.seam.ssh().close().await;
+    }
+
+    /// Makes coming attempts go wrong, for tests of what hactl does then.
+    #[doc(hidden)]
+    pub fn inject(&self, fault: Fault) {
+        self.seam.inject(fault);
+    }
+
+    pub(super) fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        self.means.clock.as_ref()
+    }
+
+    pub(super) fn evidence(&self) -> &EvidenceStore {
+        &self.means.evidence
+    }
+
+    pub(super) fn s3(&self) -> Result<&S3Access> {
+        self.s3
+            .as_ref()
+            .ok_or_else(|| Error::new(codes::S3_SETTINGS, "hactl.toml has no [s3]").next("hactl check"))
+    }
+
+    pub(super) async fn secret(&self, name: &str, reference: &SecretRef) -> Result<SecretString> {
+        let secret = reference.resolve(&self.workspace.root).await?;
+        self.means.redactor.learn(name, &secret);
+        Ok(secret)
+    }
+
+    pub(super) fn seam(&self) -> &Seam {
+        &self.seam
+    }
+
+    pub(super) fn host(&self, name: &HostName) -> Result<&Host> {
+        self.workspace.host(name).ok_or_else(|| {
+            Error::new(codes::USAGE, format!("there is no host {name} in hactl.toml"))
+                .next("hactl check lists the hosts that there are")
+        })
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("fleet", &self.workspace.fleet).finish_non_exhaustive()
+    }
+}
