@@ -18,8 +18,8 @@ use crate::clock::Clock;
 use crate::diagnostic::{Error, Result, codes};
 use crate::event::{Event, Listener};
 use crate::evidence::EvidenceStore;
-use crate::journal::Journal;
 use crate::journal::record::{Approval, AttemptNumber, Before, Change, Observed, Operator, Place, Record};
+use crate::journal::{AttemptLabel, Journal, Purpose};
 use crate::name::PhaseId;
 use crate::runbook::Gate;
 use crate::step::{Effect, Failure, Findings, Weight};
@@ -356,8 +356,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             (checkpoint.map_or(AttemptNumber(0), |c| c.attempt), checkpoint.and_then(|c| c.before.clone()))
         };
         self.busy(place, "in doubt: looking at what became of the last attempt");
-        let label = format!("a{attempt}");
-        self.look(place, "settling", self.steps.settle(task, &resolved.action, &label, &resolved.hosts))
+        let label = AttemptLabel { purpose: Purpose::Action, number: attempt };
+        let state = self.journal.state();
+        self.look(place, "settling", self.steps.settle(task, label, &resolved.hosts, &state))
             .await
             .map_err(|e| self.still_in_doubt(e))?;
         let observed = self

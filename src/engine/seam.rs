@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::diagnostic::Result;
 use crate::digest::Digest;
 use crate::journal::record::{Before, Observed, Outputs, Place};
-use crate::journal::{IntentRecorded, RollbackRecorded, RunState, TrialRecorded};
+use crate::journal::{AttemptLabel, IntentRecorded, RollbackRecorded, RunState, TrialRecorded};
 use crate::name::{HostName, StepId};
 use crate::runbook::Gate;
 use crate::step::{Effect, Evidence, Failure, Findings, WayBack};
@@ -99,8 +99,13 @@ pub trait Steps {
     ///
     /// # Errors
     /// A host could not be asked.
-    async fn settle(&self, task: &Task, action: &Self::Action, label: &str, hosts: &[HostName])
-    -> Result<()>;
+    async fn settle(
+        &self,
+        task: &Task,
+        label: AttemptLabel,
+        hosts: &[HostName],
+        state: &RunState,
+    ) -> Result<()>;
 
     /// Measures that the change does what it is for.
     ///

@@ -11,6 +11,7 @@ use super::seam::{StepTasks, Steps, Task};
 use super::state::State;
 use crate::diagnostic::{Error, Result, codes};
 use crate::event::{Event, Listener};
+use crate::journal::Checkpoint;
 use crate::journal::record::{Observed, Place, Record};
 use crate::step::WayBack;
 
@@ -108,7 +109,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         self.listener
             .event(Event::StepBegun { place: place.clone(), title: format!("take back: {}", task.title) });
         let resolved = self.steps.resolve(task, &self.journal.state())?;
-        self.settle_unfinished(task, &resolved.action, &resolved.hosts).await?;
+        self.settle_unfinished(task, &resolved.hosts).await?;
         let rollback = self.journal.begin_rollback(place.clone(), resolved.hosts.clone())?;
         self.busy(place, "undoing");
         let undone =
@@ -136,18 +137,10 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     }
 
     /// An undo that was interrupted may still run on a host; it must end before the next one begins.
-    async fn settle_unfinished(
-        &self,
-        task: &Task,
-        action: &S::Action,
-        hosts: &[crate::name::HostName],
-    ) -> Result<()> {
-        let label = {
-            let state = self.journal.state();
-            state.checkpoint(&task.place).and_then(|c| c.last_rollback_label())
-        };
-        match label {
-            Some(label) => self.steps.settle(task, action, &label, hosts).await,
+    async fn settle_unfinished(&self, task: &Task, hosts: &[crate::name::HostName]) -> Result<()> {
+        let state = self.journal.state();
+        match state.checkpoint(&task.place).and_then(Checkpoint::last_rollback_label) {
+            Some(label) => self.steps.settle(task, label, hosts, &state).await,
             None => Ok(()),
         }
     }

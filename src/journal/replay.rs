@@ -15,6 +15,7 @@ use super::record::{
     Approval, AttemptNumber, Before, Change, Epoch, EvidenceRef, Mode, Observed, Operator, Outputs, Place,
     Proof, Record, Seq,
 };
+use super::token::{AttemptLabel, Purpose};
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::engine::state::{Illegal, Move, State};
@@ -80,11 +81,13 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The label of an undo that was begun and not finished, such as `u1`.
+    /// The label of an undo that was begun and not finished.
     #[must_use]
-    pub fn last_rollback_label(&self) -> Option<String> {
+    pub fn last_rollback_label(&self) -> Option<AttemptLabel> {
         match self.state {
-            State::RollingBack | State::RollbackFailed => Some(format!("u{}", self.rollback)),
+            State::RollingBack | State::RollbackFailed => {
+                Some(AttemptLabel { purpose: Purpose::Undo, number: self.rollback })
+            }
             State::Pending
             | State::Ready
             | State::AwaitingApproval
