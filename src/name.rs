@@ -124,6 +124,19 @@ names! {
     SecretName;
 }
 
+macro_rules! unnamed {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// Stands where a file lacks the name, so that the rest of it can be checked too; never given out.
+            pub(crate) fn unnamed() -> Self {
+                Self("unnamed".into())
+            }
+        }
+    )*};
+}
+
+unnamed!(FleetName HostName RunbookName PhaseId StepId RoleName);
+
 impl RunId {
     /// A new id: it sorts by time and fits into a path.
     #[must_use]

@@ -17,7 +17,7 @@ pub enum UnitError {
     #[error("a bare number is no duration: write the unit, such as \"{0}s\"")]
     BareDuration(i64),
     /// A size without a unit.
-    #[error("a bare number is no size: write the unit, such as \"{0}MiB\"")]
+    #[error("a bare number is no size: write the unit, \"{0}B\" where bytes are meant")]
     BareSize(i64),
     /// Not a duration.
     #[error("{0:?} is no duration: write it like \"90s\", \"5m\" or \"1h 30m\"")]

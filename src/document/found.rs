@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use miette::NamedSource;
 
+use super::{Node, Tree};
 use crate::diagnostic::{Code, Problem, Problems, Source};
 
 /// What was found wrong in one file.
@@ -48,8 +49,19 @@ impl Remark {
 }
 
 /// Parts of a key's name that make what stands behind it look like a secret.
-const SECRET_WORDS: &[&str] =
-    &["secret", "passw", "passphrase", "cipher_pass", "token", "access_key", "private_key"];
+const SECRET_WORDS: &[&str] = &[
+    "secret",
+    "passw",
+    "passphrase",
+    "cipher_pass",
+    "token",
+    "access_key",
+    "private_key",
+    "cipher",
+    "credential",
+    "api_key",
+    "apikey",
+];
 
 impl Found {
     /// Nothing found yet in the file `name`.
@@ -68,6 +80,33 @@ impl Found {
     /// The bytes of `span` are never shown.
     pub fn mask(&mut self, span: Range<usize>) {
         self.masked.push(span);
+    }
+
+    /// No value in `node` is ever shown: it may be, or hold, a secret in clear.
+    pub fn mask_values(&mut self, node: &Node) {
+        match &node.tree {
+            Tree::String(_) | Tree::Literal(..) => self.mask(node.span.clone()),
+            Tree::Boolean(_) => {}
+            Tree::Array(nodes) => nodes.iter().for_each(|node| self.mask_values(node)),
+            Tree::Table(entries) => entries.iter().for_each(|(_, node)| self.mask_values(node)),
+        }
+    }
+
+    /// The part of `span` where `needle` stands, or else all of it.
+    #[must_use]
+    pub fn narrow(&self, span: &Range<usize>, needle: &str) -> Range<usize> {
+        let at = self.text.get(span.clone()).and_then(|text| text.find(needle));
+        at.map_or_else(|| span.clone(), |at| span.start + at..span.start + at + needle.len())
+    }
+
+    /// The file and how many problems it has; none where it has none.
+    #[must_use]
+    pub fn count(&self) -> Option<String> {
+        match self.remarks.len() {
+            0 => None,
+            1 => Some(format!("1 problem in {}", self.name)),
+            many => Some(format!("{many} problems in {}", self.name)),
+        }
     }
 
     /// True where nothing was found.
@@ -92,8 +131,10 @@ impl Found {
     }
 
     /// All problems, each with the shown text of its file.
-    pub fn into_problems(self, problems: &mut Problems) {
+    pub fn into_problems(mut self, problems: &mut Problems) {
         let source = self.shown();
+        // In the order of the file, however they were come upon.
+        self.remarks.sort_by_key(|remark| remark.place.as_ref().map_or(0, |(span, _)| span.start));
         problems.extend(self.remarks.into_iter().map(|remark| {
             let mut problem = Problem::new(remark.code, remark.message);
             if let Some((span, label)) = remark.place {

@@ -10,7 +10,7 @@ mod reader;
 
 pub use found::{Found, Remark};
 pub use node::{Key, Literal, Node, Tree};
-pub use reader::{Need, Reader, did_you_mean, parsed, suggest};
+pub use reader::{Need, Reader, did_you_mean, parsed, suggest, unique};
 
 use crate::diagnostic::codes;
 

@@ -1,5 +1,6 @@
 //! Reading one table key by key: what is missing, ill-typed or unknown is remarked, and reading goes on.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -46,6 +47,11 @@ impl<'a> Reader<'a> {
     pub fn get(&mut self, key: &'static str) -> Option<&'a Node> {
         self.known.push(key);
         self.node.get(key)
+    }
+
+    /// The value of `key`, whose absence is remarked.
+    pub fn wanted(&mut self, found: &mut Found, key: &'static str) -> Option<&'a Node> {
+        self.find(found, key, Need::Required)
     }
 
     fn find(&mut self, found: &mut Found, key: &'static str, need: Need) -> Option<&'a Node> {
@@ -109,7 +115,8 @@ impl<'a> Reader<'a> {
     /// A duration with its unit.
     pub fn duration(&mut self, found: &mut Found, key: &'static str) -> Option<HumanDuration> {
         let node = self.get(key)?;
-        if let Some(number) = node.as_integer() {
+        let text = node.as_str().and_then(|text| text.trim().parse().ok());
+        if let Some(number) = node.as_integer().or(text) {
             found
                 .add(codes::FILE_BARE_NUMBER, UnitError::BareDuration(number).to_string())
                 .at(node.span.clone(), "seconds? minutes?")
@@ -161,6 +168,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Remarks every key that was never asked for, and hides its value: in a table of secrets a misspelt key may
+    /// have one.
+    pub fn finish_masked(self, found: &mut Found) {
+        for (key, node) in self.node.entries().unwrap_or_default() {
+            if !self.known.contains(&key.text.as_str()) {
+                found.mask_values(node);
+            }
+        }
+        self.finish(found);
+    }
+
     /// Remarks every key that was never asked for.
     pub fn finish(self, found: &mut Found) {
         for (key, _) in self.node.entries().unwrap_or_default() {
@@ -195,6 +213,19 @@ where
         Err(error) => {
             found.add(codes::FILE_BAD_VALUE, format!("{key}: {error}")).at(node.span.clone(), "not usable");
             None
+        }
+    }
+}
+
+/// Remarks every table of `nodes` whose `key` an earlier one has too.
+pub fn unique(found: &mut Found, what: &str, key: &str, nodes: &[Node]) {
+    let mut seen = BTreeSet::new();
+    for node in nodes.iter().filter_map(|node| node.get(key)) {
+        if let Some(id) = node.as_str().filter(|id| !seen.insert(id.to_string())) {
+            found
+                .add(codes::FILE_DUPLICATE, format!("there are two {what}s {id:?}"))
+                .at(node.span.clone(), "the second one")
+                .help(format!("the {key} of a {what} is unique in the file"));
         }
     }
 }

@@ -4,10 +4,23 @@
 //! tree. [`Step::resolve`] replaces references and only then makes the typed action: at load time with exemplars of
 //! the declared types, at run time with journaled values. What an action does belongs to its kind, not here.
 
+pub mod bundled;
+mod check;
+mod load;
 mod model;
+mod names;
+mod params;
 mod refs;
 mod value;
 
+#[cfg(test)]
+mod problems;
+#[cfg(test)]
+mod synthetic;
+#[cfg(test)]
+mod tests;
+
+pub use load::{Loaded, load, load_kept, parse};
 pub use model::{Call, Component, Gate, Input, Origin, Phase, Role, Runbook, Step};
 pub use refs::{Bindings, StepOutputs};
 pub use value::{InputType, Value};

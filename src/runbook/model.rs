@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use toml::de::ValueDeserializer;
 
-use super::refs::Bindings;
+use super::names::Names;
+use super::refs::{Bindings, replace};
 use super::{InputType, Kinds, Value};
-use crate::diagnostic::{Error, Result, Source, codes};
+use crate::diagnostic::{Error, Problem, Result, Source, codes};
 use crate::digest::Digest;
-use crate::document::Node;
+use crate::document::{Found, Node, Syntax};
 use crate::name::{ComponentName, PhaseId, RoleName, RunbookName, StepId};
 use crate::units::HumanDuration;
 
@@ -162,6 +163,18 @@ pub struct Step {
     pub require: Vec<Call>,
     /// What must hold after.
     pub verify: Vec<Call>,
+    /// Where the gate stands, or the step where it says none.
+    pub(super) gate_span: Range<usize>,
+    /// Where the role stands.
+    pub(super) on_span: Range<usize>,
+}
+
+/// A runbook as read, with what was found wrong so far. Where something is missing, a placeholder stands.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) runbook: Runbook,
+    pub(super) found: Found,
+    pub(super) syntax: Syntax,
 }
 
 /// A kind with its parameters, references not replaced yet.
@@ -208,11 +221,25 @@ impl Call {
         bindings: &Bindings<'_>,
         parse: impl Fn(&str, ValueDeserializer<'_>) -> Result<T, toml::de::Error>,
     ) -> Result<T> {
-        let _ = (bindings, &self.source);
-        let deserializer = self.parameters.deserializer();
-        deserializer
-            .and_then(|parameters| parse(&self.kind, parameters))
-            .map_err(|e| Error::new(codes::INTERNAL, e.message().to_owned()))
+        let replaced = replace(&self.parameters, &Names::running(bindings));
+        if let Some(((_, first), code)) = replaced.problems.first().map(|p| (p, p.1.code)) {
+            let error = Error::new(code, first.message.clone()).state("the step has not begun");
+            return Err(replaced
+                .problems
+                .iter()
+                .filter_map(|(_, p)| p.help.as_ref())
+                .fold(error, Error::next));
+        }
+        let parsed = replaced.node.deserializer().and_then(|parameters| parse(&self.kind, parameters));
+        parsed.map_err(|e| {
+            // Loading accepted the declared types, so what an earlier step gave does not fit.
+            let span = e.span().unwrap_or_else(|| self.span.clone());
+            let problem = Problem::new(codes::RUNBOOK_ILL_TYPED_REFERENCE, e.message().to_owned());
+            let message = format!("what earlier steps gave does not fit {}", self.kind);
+            let problem = problem.at(&self.source, span, "here");
+            Error::problems(codes::RUNBOOK_ILL_TYPED_REFERENCE, message, vec![problem])
+                .state("the step has not begun")
+        })
     }
 }
 

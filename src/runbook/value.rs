@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::{Node, Tree};
 use crate::units::{HumanDuration, Size};
 
 /// The type of an input.
@@ -66,6 +67,19 @@ impl InputType {
         }
     }
 
+    /// Its name with the article.
+    #[must_use]
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::String => "a string",
+            Self::Integer => "an integer",
+            Self::Boolean => "a boolean",
+            Self::Duration => "a duration such as \"90s\"",
+            Self::Size => "a size such as \"1GiB\"",
+            Self::List => "a list of strings",
+        }
+    }
+
     /// A value of this type that stands for one that is not known yet.
     #[must_use]
     pub fn exemplar(self) -> Value {
@@ -76,6 +90,33 @@ impl InputType {
             Self::Duration => Value::Text("1m".into()),
             Self::Size => Value::Text("1GiB".into()),
             Self::List => Value::List(vec!["example".into()]),
+        }
+    }
+}
+
+impl Value {
+    /// The plainest type that accepts it.
+    #[must_use]
+    pub fn value_type(&self) -> InputType {
+        match self {
+            Self::Boolean(_) => InputType::Boolean,
+            Self::Integer(_) => InputType::Integer,
+            Self::Text(_) => InputType::String,
+            Self::List(_) => InputType::List,
+        }
+    }
+
+    /// The value of a node; none where inputs have no such type.
+    #[must_use]
+    pub fn from_node(node: &Node) -> Option<Self> {
+        match &node.tree {
+            Tree::String(text) => Some(Self::Text(text.clone())),
+            Tree::Boolean(value) => Some(Self::Boolean(*value)),
+            Tree::Literal(..) => node.as_integer().map(Self::Integer),
+            Tree::Array(nodes) => {
+                nodes.iter().map(|n| n.as_str().map(str::to_owned)).collect::<Option<_>>().map(Self::List)
+            }
+            Tree::Table(_) => None,
         }
     }
 }

@@ -81,9 +81,30 @@ impl FromStr for UserName {
     }
 }
 
+/// A word that is safe as an argument, in a path and in a configuration: a region, a bucket, a version.
+#[derive(Debug, Default)]
+pub(super) struct Word(pub(super) String);
+
+impl FromStr for Word {
+    type Err = AddressError;
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        checked(text, |c| c.is_ascii_alphanumeric() || "._-".contains(c)).and_then(|word| {
+            match word.as_str() {
+                "." | ".." => Err(AddressError::Character('.')),
+                _ => Ok(Self(word)),
+            }
+        })
+    }
+}
+
 macro_rules! text {
     ($($name:ident)*) => {$(
         impl $name {
+            /// Stands where a file lacks it, so that the rest can be checked too; never given out.
+            pub(super) fn unknown() -> Self {
+                Self("unknown".into())
+            }
+
             /// The text.
             #[must_use]
             pub fn as_str(&self) -> &str {

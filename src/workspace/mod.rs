@@ -5,12 +5,14 @@
 //! journal's business.
 
 mod host;
+pub(crate) mod load;
 
 pub use host::{Address, AddressError, Host, UserName};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::name::{FleetName, HostName, RoleName, RunbookName};
 use crate::runbook::Value;
@@ -165,4 +167,34 @@ impl Workspace {
     pub fn is_rehearsal(&self) -> bool {
         self.lab.is_some()
     }
+}
+
+/// Finds `hactl.toml`: the one that was asked for (the file or its folder), or the nearest in `start` and its parents.
+///
+/// # Errors
+/// There is none.
+pub fn find(start: &Path, asked_for: Option<&Path>) -> Result<PathBuf> {
+    if let Some(path) = asked_for {
+        let file = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
+        return if file.is_file() {
+            Ok(file)
+        } else {
+            Err(Error::new(codes::WORKSPACE_NOT_FOUND, format!("there is no {}", file.display()))
+                .next("give --workspace the folder with hactl.toml, or the file itself"))
+        };
+    }
+    let candidates = start.ancestors().map(|folder| folder.join(FILE_NAME));
+    candidates.into_iter().find(|file| file.is_file()).ok_or_else(|| {
+        let message = format!("there is no {FILE_NAME} in {} or a folder above it", start.display());
+        Error::new(codes::WORKSPACE_NOT_FOUND, message)
+            .next("hactl init")
+            .next("or say where it is: hactl --workspace DIR …")
+    })
+}
+
+/// A path as it is shown: relative to the current folder where it lies under it.
+pub(crate) fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let short = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    short.unwrap_or_else(|| path.to_owned()).display().to_string()
 }
