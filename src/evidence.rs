@@ -82,3 +82,52 @@ impl EvidenceStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::rc::Rc;
+
+    use secrecy::SecretString;
+
+    use super::EvidenceStore;
+    use crate::diagnostic::codes;
+    use crate::digest::Digest;
+    use crate::journal::StateDir;
+    use crate::redact::Redactor;
+
+    #[test]
+    fn it_is_kept_once_redacted_private_and_checked_when_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (dir, redactor) = (StateDir::of(folder.path()), Rc::new(Redactor::new()));
+        dir.create().unwrap();
+        redactor.learn("password", &SecretString::from("correct horse".to_owned()));
+        let store = EvidenceStore::new(dir.clone(), redactor);
+        let kept = store.put("output", b"login correct horse ok").unwrap();
+        assert_eq!(store.put("again", b"login correct horse ok").unwrap().digest, kept.digest);
+        let content = b"login [secret password] ok";
+        assert_eq!((kept.digest, kept.bytes), (Digest::of(content), content.len() as u64));
+        assert_eq!(store.get(&kept).unwrap(), content);
+        let path = dir.evidence().join(kept.digest.to_string());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.evidence()).unwrap().count(), 1);
+
+        std::fs::write(&path, "login as somebody else").unwrap();
+        assert_eq!(store.get(&kept).unwrap_err().code(), codes::EVIDENCE_READ);
+        // Keeping it once more mends it.
+        store.put("output", b"login correct horse ok").unwrap();
+        assert_eq!(store.get(&kept).unwrap(), content);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(store.get(&kept).unwrap_err().code(), codes::EVIDENCE_READ);
+    }
+
+    #[test]
+    fn where_it_cannot_be_kept_there_is_no_reference() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StateDir::of(folder.path());
+        dir.create().unwrap();
+        std::fs::write(dir.evidence(), "a file where the folder belongs").unwrap();
+        let store = EvidenceStore::new(dir, Rc::new(Redactor::new()));
+        assert_eq!(store.put("output", b"x").unwrap_err().code(), codes::EVIDENCE_WRITE);
+    }
+}

@@ -214,3 +214,105 @@ fn skip_string(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::{Redactor, sanitize_for_terminal};
+
+    fn knowing(secret: &str) -> Redactor {
+        let redactor = Redactor::new();
+        redactor.learn("s3-key", &SecretString::from(secret.to_owned()));
+        redactor
+    }
+
+    /// An encoder of its own, so that the one under test is not its own witness.
+    fn base64(bytes: &[u8]) -> String {
+        let table: Vec<char> = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']).collect();
+        let mut text = String::new();
+        for group in bytes.chunks(3) {
+            let word = group.iter().chain([0, 0].iter()).take(3).fold(0, |w, b| (w << 8) | usize::from(*b));
+            for position in 0..=group.len() {
+                text.push(table[(word >> (18 - 6 * position)) & 63]);
+            }
+            text.extend(std::iter::repeat_n('=', 3 - group.len()));
+        }
+        text
+    }
+
+    #[test]
+    fn a_secret_is_found_as_it_is_and_encoded() {
+        let secret = "p@ss/w+rd \"x\" ~9";
+        let redactor = knowing(&format!("{secret}\n"));
+        for text in [
+            format!("key={secret}."),
+            "key=p%40ss%2Fw%2Brd%20%22x%22%20~9.".to_owned(),
+            "key=p%40ss%2fw%2brd%20%22x%22%20~9.".to_owned(),
+            r#"{"key":"p@ss/w+rd \"x\" ~9"}"#.to_owned(),
+        ] {
+            let clean = redactor.redact_text(&text);
+            assert!(clean.contains("[secret s3-key]") && !clean.contains("~9"), "{clean}");
+        }
+        assert_eq!(redactor.redact_text("nothing here"), "nothing here");
+        assert_eq!(redactor.redact(b"\xff\xfe"), &b"\xff\xfe"[..]);
+    }
+
+    #[test]
+    fn a_secret_is_found_in_base64_wherever_it_begins_in_it() {
+        let secret = "hunter2-hunter2";
+        let redactor = knowing(secret);
+        for before in ["", "u", "us", "user:", "user2:"] {
+            for after in ["", "!", "!!"] {
+                let text = base64(format!("{before}{secret}{after}").as_bytes());
+                for text in [text.clone(), text.replace('+', "-").replace('/', "_")] {
+                    let clean = redactor.redact_text(&format!("Authorization: Basic {text}"));
+                    assert!(clean.contains("[secret s3-key]"), "{before}…{after}: {clean}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_of_several_lines_is_found_line_by_line_and_the_longer_secret_wins() {
+        let redactor = knowing("-----BEGIN KEY-----\nabcdefgh\nijklmnop\n-----END KEY-----\n");
+        assert_eq!(redactor.redact_text("x ijklmnop y"), "x [secret s3-key] y");
+        assert_eq!(redactor.redact_text("-----END KEY-----"), "-----END KEY-----");
+        redactor.learn("longer", &SecretString::from("abcdefgh-and-more".to_owned()));
+        assert_eq!(redactor.redact_text("abcdefgh-and-more"), "[secret longer]");
+        assert!(!format!("{redactor:?}").contains("abcdefgh"));
+    }
+
+    #[test]
+    fn what_is_too_short_is_left_alone() {
+        assert_eq!(knowing("abc").redact_text("abc"), "abc");
+    }
+
+    #[test]
+    fn nothing_reaches_the_terminal_but_text() {
+        for (hostile, shown) in [
+            ("plain\ttext\nümlaut ✓", "plain\ttext\nümlaut ✓"),
+            ("a\u{1b}[31;1mred\u{1b}[0m b", "ared b"),
+            ("\u{1b}]0;title\u{7}x\u{1b}]8;;http://e\u{1b}\\link", "xlink"),
+            ("\u{1b}]52;c;never ended\nnext line", "\nnext line"),
+            ("\u{1b}P1$r\u{1b}\\y\u{1b}_apc\u{9c}z", "yz"),
+            ("\u{1b}(0box\u{1b}c\u{1b}", "box"),
+            ("c1 \u{9b}2Jclear\u{9d}0;t\u{7}.", "c1 clear."),
+            ("over\rwrite\u{8}\u{7f}\0", "overwrite"),
+            ("user\u{202e}txt.exe\u{2066}\u{200b}", "usertxt.exe"),
+        ] {
+            assert_eq!(sanitize_for_terminal(hostile), shown, "{hostile:?}");
+        }
+    }
+
+    #[test]
+    fn no_character_and_no_pair_lets_a_control_through() {
+        let all: Vec<char> = ('\0'..='\u{a0}').collect();
+        for a in &all {
+            for b in &all {
+                let clean = sanitize_for_terminal(&format!("\u{1b}{a}{b}x{a}{b}"));
+                assert!(clean.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'), "{a:?} {b:?}");
+            }
+        }
+    }
+}

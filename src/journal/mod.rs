@@ -18,6 +18,7 @@ use crate::name::HostName;
 
 pub mod dir;
 pub mod disk;
+pub mod fake;
 mod file;
 pub mod line;
 pub mod lock;
@@ -34,7 +35,7 @@ pub use token::{AttemptLabel, IntentRecorded, Purpose, RollbackRecorded, TrialRe
 
 use disk::{Disk, RealFile};
 use file::Log;
-use record::{AttemptNumber, Before, Place, Record, Seq};
+use record::{AttemptNumber, Place, Record, Seq};
 use token::Ground;
 
 /// The journal in the hands of its only writer.
@@ -195,18 +196,12 @@ impl Journal {
             .state("nothing was changed")
             .next(format!("hactl approve {}", place.step)));
         }
-        let (place, action, change, before) = cleared.into_parts();
-        let number = state.checkpoint(&place).map_or(AttemptNumber(0), |c| c.attempt).next();
-        let record = Record::Intended {
-            place: place.clone(),
-            attempt: number,
-            action,
-            change,
-            before: before.clone(),
-        };
         drop(state);
+        let (place, action, change, before) = cleared.into_parts();
+        let number = self.last_attempt(&place, |c| c.attempt).next();
+        let record = Record::Intended { place: place.clone(), attempt: number, action, change, before };
         let label = AttemptLabel { purpose: Purpose::Action, number };
-        Ok(IntentRecorded::new(self.commit_for(&record, place, label, hosts, Some(before))?))
+        Ok(IntentRecorded::new(self.commit_for(&record, place, label, hosts)?))
     }
 
     /// Records that verification begins, which may create and remove objects marked as ours.
@@ -214,12 +209,10 @@ impl Journal {
     /// # Errors
     /// As [`Self::append`].
     pub fn begin_trial(&self, place: Place, hosts: Vec<HostName>) -> Result<TrialRecorded> {
-        let (number, before) =
-            self.state().checkpoint(&place).map_or((AttemptNumber(0), None), |c| (c.trial, c.before.clone()));
-        let number = number.next();
+        let number = self.last_attempt(&place, |c| c.trial).next();
         let record = Record::Trial { place: place.clone(), attempt: number };
         let label = AttemptLabel { purpose: Purpose::Trial, number };
-        Ok(TrialRecorded::new(self.commit_for(&record, place, label, hosts, before)?))
+        Ok(TrialRecorded::new(self.commit_for(&record, place, label, hosts)?))
     }
 
     /// Records that undoing begins.
@@ -227,14 +220,14 @@ impl Journal {
     /// # Errors
     /// As [`Self::append`].
     pub fn begin_rollback(&self, place: Place, hosts: Vec<HostName>) -> Result<RollbackRecorded> {
-        let (number, before) = self
-            .state()
-            .checkpoint(&place)
-            .map_or((AttemptNumber(0), None), |c| (c.rollback, c.original.clone()));
-        let number = number.next();
+        let number = self.last_attempt(&place, |c| c.rollback).next();
         let record = Record::RollingBack { place: place.clone(), attempt: number };
         let label = AttemptLabel { purpose: Purpose::Undo, number };
-        Ok(RollbackRecorded::new(self.commit_for(&record, place, label, hosts, before)?))
+        Ok(RollbackRecorded::new(self.commit_for(&record, place, label, hosts)?))
+    }
+
+    fn last_attempt(&self, place: &Place, of: impl Fn(&Checkpoint) -> AttemptNumber) -> AttemptNumber {
+        self.state().checkpoint(place).map_or(AttemptNumber(0), of)
     }
 
     /// Makes a record durable, and says what its token stands on.
@@ -244,13 +237,17 @@ impl Journal {
         place: Place,
         label: AttemptLabel,
         hosts: Vec<HostName>,
-        before: Option<Before>,
     ) -> Result<Ground> {
         let seq = self.commit(record)?;
         let state = self.state();
         let run = state
             .run()
             .ok_or_else(|| Error::new(codes::JOURNAL_NO_RUN, "no run has begun").next("hactl phase run 0"))?;
+        // As a resume will read it, not as it was handed in.
+        let before = state.checkpoint(&place).and_then(|c| match label.purpose {
+            Purpose::Action | Purpose::Trial => c.before.clone(),
+            Purpose::Undo => c.original.clone(),
+        });
         Ok(Ground {
             fleet: run.fleet.clone(),
             run: run.run.clone(),
@@ -288,3 +285,6 @@ fn contradiction(illegal: replay::IllegalHistory) -> Error {
         .source(illegal)
         .state("nothing was recorded and nothing was done on the strength of it")
 }
+
+#[cfg(test)]
+mod tests;

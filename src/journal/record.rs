@@ -240,7 +240,7 @@ pub struct Proof {
 
 /// One durable entry of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Record {
     /// A run began. The runbook's bytes are kept as evidence under its digest.
     RunStarted {
@@ -435,6 +435,67 @@ pub enum Record {
 }
 
 impl Record {
+    /// Every kind of record, in the order of the type.
+    pub const KINDS: [&str; 25] = [
+        "run_started",
+        "resumed",
+        "taken_over",
+        "torn_tail",
+        "planned",
+        "observed",
+        "awaiting_approval",
+        "approved",
+        "approval_voided",
+        "intended",
+        "applied",
+        "not_started",
+        "in_doubt",
+        "decided",
+        "trial",
+        "verified",
+        "failed",
+        "skipped",
+        "rolling_back",
+        "rolled_back",
+        "rollback_failed",
+        "proven",
+        "phase_done",
+        "interrupted",
+        "rebased",
+    ];
+
+    /// Its kind, as it stands on the disk.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunStarted { .. } => "run_started",
+            Self::Resumed { .. } => "resumed",
+            Self::TakenOver { .. } => "taken_over",
+            Self::TornTail { .. } => "torn_tail",
+            Self::Planned { .. } => "planned",
+            Self::Observed { .. } => "observed",
+            Self::AwaitingApproval { .. } => "awaiting_approval",
+            Self::Approved(_) => "approved",
+            Self::ApprovalVoided { .. } => "approval_voided",
+            Self::Intended { .. } => "intended",
+            Self::Applied { .. } => "applied",
+            Self::NotStarted { .. } => "not_started",
+            Self::InDoubt { .. } => "in_doubt",
+            Self::Decided { .. } => "decided",
+            Self::Trial { .. } => "trial",
+            Self::Verified { .. } => "verified",
+            Self::Failed { .. } => "failed",
+            Self::Skipped { .. } => "skipped",
+            Self::RollingBack { .. } => "rolling_back",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::RollbackFailed { .. } => "rollback_failed",
+            Self::Proven(_) => "proven",
+            Self::PhaseDone { .. } => "phase_done",
+            Self::Interrupted => "interrupted",
+            Self::Rebased { .. } => "rebased",
+        }
+    }
+
     /// The place that this record is about, if it is about one.
     #[must_use]
     pub fn place(&self) -> Option<&Place> {
