@@ -6,6 +6,7 @@
 //! Resuming is replay followed by the same code path.
 
 pub mod access;
+pub mod cli;
 pub mod clock;
 pub mod diagnostic;
 pub mod digest;
@@ -14,6 +15,8 @@ pub mod engine;
 pub mod event;
 pub mod evidence;
 pub mod journal;
+#[cfg(all(feature = "lab", target_os = "linux"))]
+pub mod lab;
 pub mod name;
 pub mod plan;
 pub mod redact;

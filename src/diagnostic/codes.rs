@@ -200,6 +200,16 @@ codes! {
     SECRET_UNRESOLVED = "secret::unresolved", Failed, "a reference to a secret gave no value";
     // step
     // lab
+    LAB_UNSUPPORTED = "lab::unsupported", Failed, "a lab cannot be made on this computer";
+    LAB_MISSING = "lab::missing", Failed, "this computer lacks packages that the lab needs";
+    LAB_TOOL = "lab::tool", Failed, "a tool of this computer failed or took too long";
+    LAB_BUILD = "lab::build", Failed, "the image of the lab's machines could not be built";
+    LAB_STATE = "lab::state", Failed, "the lab's own state file cannot be read";
+    LAB_BUSY = "lab::busy", Locked, "another hactl is working on this lab";
+    LAB_NOT_UP = "lab::not-up", Failed, "there is no lab of this name";
+    LAB_NO_MACHINE = "lab::no-machine", Usage, "the lab has no machine of this name";
+    LAB_BOOT = "lab::boot", Failed, "a machine of the lab did not come up";
+    LAB_LEFTOVERS = "lab::leftovers", Failed, "something of a lab could not be removed";
 }
 
 #[cfg(test)]

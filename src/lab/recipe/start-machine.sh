@@ -1,0 +1,13 @@
+# Runs in a mount namespace of the machine's own, in the lab's folder.
+# $1 layers, $2 the machine's folder, $3 its unique name, $4 its network namespace, then its control groups' files.
+layers=$1 own=$2 name=$3 namespace=$4
+shift 4
+for group in "$@"; do echo $$ > "$group"; done
+mount -t overlay overlay -o "lowerdir=$layers,upperdir=$own/upper,workdir=$own/work" "$own/root"
+# What systemd-nspawn keeps under /run stays in here and goes with the namespace.
+mkdir -p /run/systemd
+mount -t tmpfs -o mode=755 tmpfs /run/systemd
+exec env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --directory="$own/root" \
+  --machine="$name" --keep-unit --register=no --network-namespace-path="$namespace" \
+  --capability=CAP_NET_ADMIN,CAP_NET_RAW --resolv-conf=off --timezone=off --link-journal=no \
+  --bind-ro="$PWD/image/repo:/srv/apt" --boot

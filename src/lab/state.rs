@@ -1,0 +1,337 @@
+//! What a lab was asked to be, in one file: `labs/<name>/state.json`.
+//!
+//! Invariant: the file is replaced as a whole and holds no process id, mount or anything else that a restart of the
+//! computer would make a lie; what is running is asked of the kernel.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::exec::io;
+use super::image::Image;
+use crate::diagnostic::{Error, Result, codes};
+use crate::digest::Digest;
+use crate::name::{HostName, NameError, RoleName};
+
+/// The version of the state file that this hactl writes and reads.
+const VERSION: u32 = 1;
+/// The second octet of every lab's network, `10.77.<slot>.0/24`.
+const NETWORK: u8 = 77;
+/// How many slots there are; two labs at once never have the same one.
+const SLOTS: u8 = 250;
+/// Longest lab name: it becomes part of a machine name, which systemd-nspawn limits to 64.
+const MAX_LAB_NAME: usize = 20;
+
+/// A lab's name: `a-z`, `0-9` and `-`, at most 20, no dot.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LabName(String);
+
+impl LabName {
+    /// Checks and wraps a text.
+    ///
+    /// # Errors
+    /// What is wrong with it as a name.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        HostName::new(text)?;
+        if text.contains('.') {
+            return Err(NameError::Character('.'));
+        }
+        if text.len() > MAX_LAB_NAME {
+            return Err(NameError::TooLong(text.len()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LabName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for LabName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl FromStr for LabName {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for LabName {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::new(&text)
+    }
+}
+
+impl From<LabName> for String {
+    fn from(name: LabName) -> Self {
+        name.0
+    }
+}
+
+/// Which machines a lab begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Scene {
+    /// So many plain Debian machines, `node-1` and on.
+    Empty {
+        /// How many.
+        nodes: u8,
+    },
+}
+
+/// Whether a machine is meant to be running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// It was started.
+    On,
+    /// It was killed or shut down.
+    Off,
+}
+
+/// Whether a machine's port of the bridge is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Link {
+    /// It reaches the others.
+    Connected,
+    /// It reaches nobody and nobody reaches it.
+    Cut,
+}
+
+/// One machine of a lab.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineState {
+    /// Its host name.
+    pub name: HostName,
+    /// Its roles in the workspace that the lab writes.
+    pub roles: Vec<RoleName>,
+    /// Its address on the bridge.
+    pub address: Ipv4Addr,
+    /// The read-only layers of its disk, lowest first, as paths below the lab's folder.
+    pub layers: Vec<PathBuf>,
+    /// Whether it is meant to run.
+    pub power: Power,
+    /// Whether it is meant to be connected.
+    pub link: Link,
+}
+
+/// A lab, as `state.json` holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    version: u32,
+    /// The lab's name.
+    pub name: LabName,
+    /// Which of the labs' networks is its own.
+    pub slot: u8,
+    /// The digest of the image's recipe.
+    pub image: Digest,
+    /// What it began with.
+    pub scene: Scene,
+    /// Its machines.
+    pub machines: Vec<MachineState>,
+}
+
+impl State {
+    /// What a new lab of this scene will be.
+    pub(crate) fn plan(name: &LabName, scene: &Scene, image: &Image) -> Result<Self> {
+        let slot = free_slot(name);
+        let machines = match scene {
+            Scene::Empty { nodes } => {
+                (1..=*nodes).map(|n| plain(&format!("node-{n}"), slot, 10 + n)).collect::<Result<_>>()?
+            }
+        };
+        Ok(Self {
+            version: VERSION,
+            name: name.clone(),
+            slot,
+            image: image.digest,
+            scene: scene.clone(),
+            machines,
+        })
+    }
+
+    /// The bridge's own address, from which the operator's computer speaks to the machines.
+    #[must_use]
+    pub fn gateway(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, NETWORK, self.slot, 1)
+    }
+
+    /// A machine by its name.
+    ///
+    /// # Errors
+    /// There is none; the error lists those there are.
+    pub fn machine(&self, name: &HostName) -> Result<&MachineState> {
+        self.machines.iter().find(|m| m.name == *name).ok_or_else(|| {
+            let names: Vec<&str> = self.machines.iter().map(|m| m.name.as_str()).collect();
+            Error::new(codes::LAB_NO_MACHINE, format!("lab {} has no machine {name}", self.name))
+                .state(format!("its machines are {}", names.join(", ")))
+        })
+    }
+
+    /// Reads the file; `None` where there is no lab.
+    pub(crate) fn load(dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join("state.json");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(io("read", &path)(e)),
+        };
+        let unreadable = |why: String| {
+            Error::new(codes::LAB_STATE, format!("{} cannot be read by this hactl", path.display()))
+                .next("hactl lab down, then hactl lab up")
+                .source(why)
+        };
+        let state: Self = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
+        if state.version != VERSION {
+            return Err(unreadable(format!("it has version {}, this hactl knows {VERSION}", state.version)));
+        }
+        Ok(Some(state))
+    }
+
+    /// Replaces the file.
+    pub(crate) fn save(&self, dir: &Path) -> Result<()> {
+        let path = dir.join("state.json");
+        let json = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::new(codes::INTERNAL, "the lab's state has no JSON form").source(e))?;
+        replace(&path, &json, 0o600)
+    }
+}
+
+fn plain(name: &str, slot: u8, last: u8) -> Result<MachineState> {
+    let bad = |e: NameError| Error::new(codes::INTERNAL, "a machine's name is not a name").source(e);
+    Ok(MachineState {
+        name: HostName::new(name).map_err(bad)?,
+        roles: vec![RoleName::new("node").map_err(bad)?],
+        address: Ipv4Addr::new(10, NETWORK, slot, last),
+        layers: vec![PathBuf::from("image/base")],
+        power: Power::On,
+        link: Link::Connected,
+    })
+}
+
+/// A slot that no other lab has; labs of the same name get the same one again where they can.
+fn free_slot(name: &LabName) -> u8 {
+    let labs = super::home().join("labs");
+    let others = fs::read_dir(labs).into_iter().flatten().flatten();
+    let taken: Vec<u8> = others
+        .filter(|e| e.file_name() != name.as_str())
+        .filter_map(|e| State::load(&e.path()).ok().flatten().map(|s| s.slot))
+        .collect();
+    let first = u8::from_str_radix(&Digest::of(name.as_str()).short()[..2], 16).unwrap_or(0) % SLOTS;
+    (0..SLOTS).map(|n| (first + n) % SLOTS).find(|slot| !taken.contains(slot)).unwrap_or(first)
+}
+
+/// Writes a file as a whole, with its mode.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    use std::io::Write as _;
+    let write = || -> std::io::Result<()> {
+        let mut file = atomic_write_file::AtomicWriteFile::open(path)?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(bytes)?;
+        file.commit()
+    };
+    write().map_err(io("write", path))
+}
+
+/// A held lock; it ends when this is dropped, or when hactl ends in whatever way.
+#[must_use]
+pub(crate) struct Held(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+/// Takes the lab's lock, or says who has it.
+pub(crate) fn hold(name: &LabName) -> Result<Held> {
+    let labs = super::home().join("labs");
+    fs::create_dir_all(&labs).map_err(io("make", &labs))?;
+    let path = labs.join(format!("{name}.lock"));
+    loop {
+        let file = File::options().create(true).truncate(false).write(true).read(true).open(&path);
+        let file = file.map_err(io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(Error::new(codes::LAB_BUSY, format!("another hactl is working on lab {name}"))
+                    .next("wait for it to end, then try again"));
+            }
+            Err(fs::TryLockError::Error(e)) => return Err(io("lock", &path)(e)),
+        }
+        // `down` removes the file while it holds it: a lock on a removed file is nobody's.
+        let ours = file.metadata().map_err(io("read", &path))?;
+        if fs::metadata(&path).is_ok_and(|there| there.ino() == ours.ino()) {
+            return Ok(Held(file));
+        }
+    }
+}
+
+/// Removes the lab's lock file, while it is held.
+pub(crate) fn forget_lock(name: &LabName) {
+    let _ = fs::remove_file(super::home().join("labs").join(format!("{name}.lock")));
+}
+
+/// Makes the lab's folder: its keys, the link to its image, its SSH configuration.
+pub(crate) fn prepare(dir: &Path, state: &State, image: &Image) -> Result<()> {
+    for folder in ["", "keys", "machines", "layers"] {
+        let path = dir.join(folder);
+        fs::create_dir_all(&path).map_err(io("make", &path))?;
+    }
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(io("protect", dir))?;
+    let link = dir.join("image");
+    std::os::unix::fs::symlink(&image.dir, &link).map_err(io("make", &link))?;
+    super::machine::make_key(&dir.join("keys/id_ed25519"), "operator of the lab")?;
+    let mut known_hosts = String::new();
+    for machine in &state.machines {
+        let key = dir.join("keys").join(format!("{}.host", machine.name));
+        super::machine::make_key(&key, machine.name.as_str())?;
+        let public = key.with_extension("host.pub");
+        let public = fs::read_to_string(&public).map_err(io("read", &public))?;
+        known_hosts.push_str(&format!("{},{} {}\n", machine.name, machine.address, public.trim()));
+    }
+    replace(&dir.join("known_hosts"), known_hosts.as_bytes(), 0o600)?;
+    replace(&dir.join("ssh_config"), ssh_config(dir, state).as_bytes(), 0o600)
+}
+
+fn ssh_config(dir: &Path, state: &State) -> String {
+    let dir = dir.display();
+    let mut text = String::new();
+    for machine in &state.machines {
+        text.push_str(&format!("Host {}\n  HostName {}\n", machine.name, machine.address));
+    }
+    text.push_str(&format!(
+        "Host *\n  User ops\n  IdentityFile \"{dir}/keys/id_ed25519\"\n  IdentitiesOnly yes\n  IdentityAgent none\n  \
+         UserKnownHostsFile \"{dir}/known_hosts\"\n  GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n  \
+         ControlPath none\n  ForwardAgent no\n  BatchMode yes\n  ConnectTimeout 5\n  LogLevel ERROR\n"
+    ));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LabName;
+
+    #[test]
+    fn a_lab_name_cannot_be_mistaken_for_a_machine_of_another_lab() {
+        assert!(LabName::new("default").is_ok());
+        assert!(LabName::new("a.node-1").is_err());
+        assert!(LabName::new("../x").is_err());
+        assert!(LabName::new("a-name-that-is-too-long-for-it").is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! The table of step kinds: from it come the enum, the parsing, the dispatch, `hactl kinds` and the docs.
+//!
+//! A new kind is one new file and two lines here.
+
+use serde::{Deserialize as _, Serialize};
+
+use super::kind::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
+use crate::access::{Hands, Trial, View};
+use crate::diagnostic::Result;
+use crate::journal::record::{Before, Observed, Outputs};
+use crate::name::HostName;
+
+/// A step kind in the list that `hactl kinds` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KindInfo {
+    /// The key in the TOML.
+    pub name: &'static str,
+    /// One line.
+    pub summary: &'static str,
+}
+
+macro_rules! step_kinds {
+    ($($variant:ident = $kind:ty;)*) => {
+        /// A typed action: one of the kinds.
+        #[derive(Clone, Debug, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Action {
+            $(#[doc = concat!("A [`", stringify!($kind), "`].")] $variant($kind),)*
+        }
+
+        impl Action {
+            /// Every kind.
+            pub const KINDS: &[KindInfo] = &[
+                $(KindInfo { name: <$kind>::NAME, summary: <$kind>::SUMMARY },)*
+            ];
+
+            /// The action of kind `name`, from the table of its parameters.
+            ///
+            /// # Errors
+            /// The parameters do not fit, or there is no such kind.
+            pub fn parse(name: &str, parameters: toml::de::ValueDeserializer<'_>) -> Result<Self, toml::de::Error> {
+                $(if name == <$kind>::NAME {
+                    return <$kind>::deserialize(parameters).map(Self::$variant);
+                })*
+                Err(serde::de::Error::custom(format!("there is no step kind {name:?}")))
+            }
+
+            /// The key in the TOML.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => <$kind>::NAME,)* }
+            }
+
+            /// How often it happens.
+            #[must_use]
+            pub fn scope(&self) -> Scope {
+                match self { $(Self::$variant(kind) => kind.scope(),)* }
+            }
+
+            /// What a second execution would do.
+            #[must_use]
+            pub fn effect(&self) -> Effect {
+                match self { $(Self::$variant(kind) => kind.effect(),)* }
+            }
+
+            /// How it is taken back.
+            #[must_use]
+            pub fn way_back(&self) -> WayBack {
+                match self { $(Self::$variant(kind) => kind.way_back(),)* }
+            }
+
+            /// The declared outputs.
+            #[must_use]
+            pub fn outputs(&self) -> Vec<(&str, OutputType)> {
+                match self { $(Self::$variant(kind) => kind.outputs(),)* }
+            }
+
+            /// Hosts beside the place's own that it may change.
+            #[must_use]
+            pub fn further_hosts(&self, view: &View<'_>) -> Vec<HostName> {
+                match self { $(Self::$variant(kind) => kind.further_hosts(view),)* }
+            }
+
+            /// Objects beside hosts that it touches.
+            #[must_use]
+            pub fn objects(&self, view: &View<'_>) -> Vec<String> {
+                match self { $(Self::$variant(kind) => kind.objects(view),)* }
+            }
+
+            /// Looks at preconditions.
+            ///
+            /// # Errors
+            /// The world could not be read.
+            pub async fn check(&self, view: &View<'_>) -> Result<Findings> {
+                match self { $(Self::$variant(kind) => kind.check(view).await,)* }
+            }
+
+            /// Is the change there?
+            ///
+            /// # Errors
+            /// The world could not be read.
+            pub async fn observe(&self, view: &View<'_>, before: Option<&Before>) -> Result<Observed> {
+                match self { $(Self::$variant(kind) => kind.observe(view, before).await,)* }
+            }
+
+            /// Makes the change.
+            ///
+            /// # Errors
+            /// By what is known of its effect.
+            pub async fn apply(&self, hands: &Hands<'_>) -> Result<Outputs, Failure> {
+                match self { $(Self::$variant(kind) => kind.apply(hands).await,)* }
+            }
+
+            /// Measures that the change does what it is for.
+            ///
+            /// # Errors
+            /// It does not.
+            pub async fn verify(&self, trial: &Trial<'_>) -> Result<Evidence> {
+                match self { $(Self::$variant(kind) => kind.verify(trial).await,)* }
+            }
+
+            /// Takes the change back.
+            ///
+            /// # Errors
+            /// By what is known of its effect.
+            pub async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
+                match self { $(Self::$variant(kind) => kind.undo(hands).await,)* }
+            }
+        }
+    };
+}
+
+step_kinds! {
+}
