@@ -1,35 +1,43 @@
-//! The `hactl` command.
+//! The `hactl` command: parse, run, print the error, exit.
 
-use std::io::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-
-#[derive(Debug, Parser)]
-#[command(name = "hactl", version)]
-struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// The sealed lab of real machines
-    #[cfg(all(feature = "lab", target_os = "linux"))]
-    Lab(hactl::cli::lab::LabArgs),
-}
+use clap::Parser as _;
+use hactl::cli::{self, Cli};
+use hactl::diagnostic::Error;
+use hactl::render::error::{ErrorEvent, Look};
+use hactl::render::{Format, Out, error};
 
 fn main() -> ExitCode {
-    let done = match Args::parse().command {
-        #[cfg(all(feature = "lab", target_os = "linux"))]
-        Command::Lab(args) => hactl::cli::lab::run(&args),
+    // The one TLS stack is chosen here, before anybody may open a connection. It fails where it was chosen before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
     };
-    match done {
+    match cli::run(&cli) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            let code = error.code().exit() as u8;
-            let _ = writeln!(std::io::stderr(), "{:?}", miette::Report::new(error));
-            ExitCode::from(code)
+            print(&error, cli.global.output);
+            ExitCode::from(error.code().exit() as u8)
         }
+    }
+}
+
+fn print(error: &Error, format: Format) {
+    let out = Out::new(format);
+    let coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let look = if coloured { Look::Coloured } else { Look::Plain };
+    // Where the terminal is gone, the exit status still tells.
+    let _ = write!(io::stderr(), "{}", error::text(error, look, out.width()));
+    match format {
+        Format::Json => {
+            let _ = out.object(&ErrorEvent::from(error));
+        }
+        Format::Human => {}
     }
 }

@@ -1,5 +1,84 @@
-//! The command line: one file per subcommand. Only here, in `render` and in `main` is anything written to the
-//! terminal.
+//! The command line: one file per subcommand.
+//!
+//! Invariant: a command parses, calls the library, and hands what it got to `render`; nothing is decided here that a
+//! library caller would want too. Only `main` exits.
 
+pub mod approver;
+pub mod completions;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub mod lab;
+pub mod runtime;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::diagnostic::Result;
+use crate::render::{Format, Out};
+
+/// Walks you from one server to a proven, highly available cluster, one typed step at a time
+#[derive(Debug, Parser)]
+#[command(
+    name = "hactl",
+    version,
+    max_term_width = 80,
+    disable_help_subcommand = true,
+    after_long_help = "\
+Exit status: 0 done, 1 failed, 2 usage or invalid files, 3 approval needed,
+4 locked by someone else, 5 plan or approval out of date, 6 in doubt and needs a
+decision, 130 interrupted."
+)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// Which command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Global {
+    /// The folder with hactl.toml [default: this one or the nearest parent]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
+    pub workspace: Option<PathBuf>,
+    /// Who reads the output: human, or json (one object a line)
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = "Global options"
+    )]
+    pub output: Format,
+    /// Answer every gate with yes; in a rehearsal only, refused elsewhere
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub yes: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make, look at, disturb and take away a sealed lab of real machines
+    #[cfg(all(feature = "lab", target_os = "linux"))]
+    Lab(lab::LabArgs),
+    /// Print the completions for a shell
+    Completions(completions::Completions),
+}
+
+/// Carries out a command; the answer is the exit status, which for `lab ssh` is that of the remote command.
+///
+/// # Errors
+/// What the command could not do.
+pub fn run(cli: &Cli) -> Result<u8> {
+    let out = Out::new(cli.global.output);
+    let exit = match &cli.command {
+        #[cfg(all(feature = "lab", target_os = "linux"))]
+        Command::Lab(command) => return lab::run(command),
+        Command::Completions(command) => command.run(&out)?,
+    };
+    Ok(exit as u8)
+}

@@ -79,6 +79,7 @@ codes! {
     INTERNAL = "internal", Failed, "hactl contradicts itself; this is a defect of hactl";
     IO = "io", Failed, "a file of this machine could not be read or written";
     USAGE = "usage", Usage, "the command line asks for something that does not exist";
+    YES_IN_PRODUCTION = "yes_in_production", Usage, "--yes answers gates in a rehearsal only";
     INTERRUPTED = "interrupted", Interrupted, "stopped on request";
     // file
     FILE_SYNTAX = "file::syntax", Usage, "a file is not valid TOML";

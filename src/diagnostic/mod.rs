@@ -13,7 +13,7 @@ pub mod codes;
 mod problem;
 
 pub use codes::{Code, Exit};
-pub use problem::{Problem, Problems};
+pub use problem::{Position, Problem, Problems};
 
 /// What every fallible function of hactl returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -121,6 +121,24 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// What failed, without where.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The step on which it failed.
+    #[must_use]
+    pub fn step_name(&self) -> Option<&str> {
+        self.0.step.as_deref()
+    }
+
+    /// The host on which it failed.
+    #[must_use]
+    pub fn host_name(&self) -> Option<&str> {
+        self.0.host.as_deref()
     }
 
     /// The message and everything under it on one line, for records and events.

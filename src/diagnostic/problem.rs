@@ -44,6 +44,36 @@ impl Problem {
     pub fn code(&self) -> Code {
         self.code
     }
+
+    /// What to write instead.
+    #[must_use]
+    pub fn help_text(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// Where it is, for programs.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        let (source, span, _) = self.place.as_ref()?;
+        let before = source.inner().get(..span.start)?;
+        let line_begin = before.rfind('\n').map_or(0, |at| at + 1);
+        Some(Position {
+            file: source.name().to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_begin..].chars().count() + 1,
+        })
+    }
+}
+
+/// A place in a file as editors count: lines and columns from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The file's name.
+    pub file: String,
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
 }
 
 impl fmt::Display for Problem {

@@ -1,0 +1,102 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_hactl_global_optspecs
+    string join \n workspace= output= yes h/help V/version
+end
+
+function __fish_hactl_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_hactl_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_hactl_using_subcommand
+    set -l cmd (__fish_hactl_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c hactl -n "__fish_hactl_needs_command" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_needs_command" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_needs_command" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_needs_command" -s V -l version -d 'Print version'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "lab" -d 'Make, look at, disturb and take away a sealed lab of real machines'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "completions" -d 'Print the completions for a shell'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "up" -d 'Build the image where it is missing, and start the machines'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "down" -d 'Take the lab away: processes, namespaces, files (the image stays)'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "kill" -d 'Take a machine\'s power'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "start" -d 'Give a machine its power back'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "cut" -d 'Cut a machine off from the others; it goes on running'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "heal" -d 'Connect a machine again'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "power-cut" -d 'Take every machine\'s power at once'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "ssh" -d 'Log in to a machine, or run a command on it'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l nodes -d 'How many plain machines to start' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from down" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from down" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from down" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from down" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from down" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from kill" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from kill" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from kill" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from kill" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from start" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from start" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from start" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from start" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from cut" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from cut" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from cut" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from cut" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from cut" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from heal" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from heal" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from heal" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from heal" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from heal" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from power-cut" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from power-cut" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from power-cut" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from power-cut" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from power-cut" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand completions" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand completions" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand completions" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'

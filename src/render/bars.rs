@@ -1,0 +1,110 @@
+//! Live lines at a terminal: one for each running place, with what it waits for and since when; what ended stays above.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::words::{self, Kind};
+use crate::event::{Event, Listener};
+use crate::journal::record::Place;
+
+/// How often a live line moves.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Live lines on standard error.
+#[derive(Debug)]
+pub struct Bars {
+    all: MultiProgress,
+    running: RefCell<BTreeMap<Place, ProgressBar>>,
+}
+
+impl Default for Bars {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Bars {
+    /// No live line yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { all: MultiProgress::new(), running: RefCell::default() }
+    }
+
+    /// Runs `ask` while the live lines are taken away.
+    pub fn suspend<T>(&self, ask: impl FnOnce() -> T) -> T {
+        self.all.suspend(ask)
+    }
+
+    fn live(&self, place: &Place, text: &str) {
+        let mut running = self.running.borrow_mut();
+        let bar = running.entry(place.clone()).or_insert_with(|| {
+            let bar = self.all.add(ProgressBar::new_spinner());
+            bar.set_style(style());
+            bar.set_prefix(place.to_string());
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        bar.set_message(words::clean(&text.replace('\n', " ")));
+    }
+
+    fn end(&self, place: &Place) {
+        if let Some(bar) = self.running.borrow_mut().remove(place) {
+            bar.finish_and_clear();
+            self.all.remove(&bar);
+        }
+    }
+
+    fn keep(&self, block: &str) {
+        // A terminal that cannot be written must not stop the work; the journal has it all.
+        let _ = self.all.println(words::clean(block));
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        for bar in self.running.borrow().values() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Listener for Bars {
+    fn event(&self, event: Event) {
+        let told = words::of_event(&event);
+        match (&told.place, told.kind) {
+            (Some(place), Kind::Passing) => self.live(place, &told.text),
+            (Some(place), Kind::Lasting | Kind::Bad) => {
+                self.keep(&told.block());
+                self.live(place, &told.text);
+            }
+            (Some(place), Kind::End | Kind::BadEnd) => {
+                self.end(place);
+                self.keep(&told.block());
+            }
+            (None, Kind::Passing) => {}
+            (None, Kind::Lasting | Kind::Bad | Kind::End | Kind::BadEnd) => self.keep(&told.block()),
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    // The template is constant, and a test reads it; a terminal without it would still show the message.
+    ProgressStyle::with_template(TEMPLATE)
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .tick_chars("-\\|/ ")
+}
+
+const TEMPLATE: &str = "{spinner} {prefix}: {wide_msg} {elapsed}";
+
+#[cfg(test)]
+mod tests {
+    use indicatif::ProgressStyle;
+
+    #[test]
+    fn the_template_is_sound() {
+        assert!(ProgressStyle::with_template(super::TEMPLATE).is_ok());
+    }
+}

@@ -1,0 +1,106 @@
+//! Standard output: lines for people, JSON objects for programs.
+//!
+//! Invariant: one answer goes out in one format. A reader that went away (`hactl journal show | head`) is no failure.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use clap::ValueEnum;
+use dialoguer::console::Term;
+use serde::Serialize;
+
+use super::words;
+use crate::diagnostic::{Error, Result, codes};
+
+/// Who reads what hactl prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A person
+    #[default]
+    Human,
+    /// A program: one JSON object a line
+    Json,
+}
+
+/// Lines are wrapped to this width where the terminal does not say how wide it is.
+const WIDTH: usize = 80;
+
+/// Standard output, and what is known of its reader.
+#[derive(Clone, Debug)]
+pub struct Out {
+    format: Format,
+    watched: bool,
+    width: usize,
+}
+
+impl Out {
+    /// Looks at where standard output and standard error go.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        let watched = io::stdout().is_terminal() && io::stderr().is_terminal();
+        let width = Term::stdout().size_checked().map_or(WIDTH, |(_, columns)| usize::from(columns));
+        Self { format, watched, width: width.clamp(40, 120) }
+    }
+
+    /// The format that was asked for.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// True where a person watches: output and messages both go to a terminal.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watched
+    }
+
+    /// How many columns there are.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Prints text for a person, cleaned, with a newline.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn say(&self, text: impl AsRef<str>) -> Result<()> {
+        write(format!("{}\n", words::clean(text.as_ref())).as_bytes())
+    }
+
+    /// Prints a paragraph for a person, wrapped, later lines indented by `hang`.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn wrapped(&self, text: &str, hang: usize) -> Result<()> {
+        self.say(words::wrap(text, self.width, hang))
+    }
+
+    /// Prints one JSON object on a line of its own.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn object(&self, value: &impl Serialize) -> Result<()> {
+        let mut line = serde_json::to_vec(value)
+            .map_err(|e| Error::new(codes::INTERNAL, "an answer has no JSON form").source(e))?;
+        line.push(b'\n');
+        write(&line)
+    }
+
+    /// Passes bytes on as they are: a file of ours.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        write(bytes)
+    }
+}
+
+fn write(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new(codes::IO, "cannot write to standard output").source(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

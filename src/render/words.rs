@@ -1,0 +1,255 @@
+//! The sentences in which events and records are told, the same ones live and in `hactl journal show`.
+
+pub use crate::redact::sanitize_for_terminal as clean;
+
+use crate::event::Event;
+use crate::journal::record::{Grade, How, Mode, Observed, Place, Record};
+
+/// What a line is, for a renderer that shows some lines only while they last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It holds while nothing newer is said of the place.
+    Passing,
+    /// It is to be kept.
+    Lasting,
+    /// It is to be kept, and it is bad news.
+    Bad,
+    /// It ends what the place was busy with.
+    End,
+    /// It ends what the place was busy with, badly.
+    BadEnd,
+}
+
+/// One told event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Which place it is about; none for the run as a whole.
+    pub place: Option<Place>,
+    /// What it is.
+    pub kind: Kind,
+    /// The sentence.
+    pub text: String,
+    /// More, one a line.
+    pub details: Vec<String>,
+}
+
+impl Told {
+    fn run(kind: Kind, text: impl Into<String>) -> Self {
+        Self { place: None, kind, text: text.into(), details: Vec::new() }
+    }
+
+    fn at(place: &Place, kind: Kind, text: impl Into<String>) -> Self {
+        Self { place: Some(place.clone()), kind, text: text.into(), details: Vec::new() }
+    }
+
+    fn with(mut self, details: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(details);
+        self
+    }
+
+    /// The whole, indented, without an end of line.
+    #[must_use]
+    pub fn block(&self) -> String {
+        let mut text = match &self.place {
+            Some(place) => format!("  {place}: {}", self.text),
+            None => self.text.clone(),
+        };
+        for detail in self.details.iter().flat_map(|d| d.lines()) {
+            text.push_str("\n      ");
+            text.push_str(detail);
+        }
+        text
+    }
+}
+
+/// An event in words.
+#[must_use]
+pub fn of_event(event: &Event) -> Told {
+    match event {
+        Event::Recorded { record, .. } => of_record(record),
+        Event::PhaseBegun { phase, title, .. } => Told::run(Kind::Lasting, format!("phase {phase}: {title}")),
+        Event::StepBegun { place, title } => Told::at(place, Kind::Lasting, title.clone()),
+        Event::Busy { place, doing } => Told::at(place, Kind::Passing, doing.clone()),
+        Event::AlreadyDone { place } => Told::at(place, Kind::End, "verified already"),
+        Event::Found { place, weight, text } => match *weight {
+            "warning" => Told::at(place, Kind::Bad, format!("WARNING: {text}")),
+            "blocks" => Told::at(place, Kind::Bad, format!("BLOCKED: {text}")),
+            _ => Told::at(place, Kind::Lasting, format!("note: {text}")),
+        },
+        Event::Stopping => Told::run(
+            Kind::Bad,
+            "stopping: the current action is being finished; Ctrl-C again stops now and leaves it in doubt",
+        ),
+    }
+}
+
+/// A record in words.
+#[must_use]
+pub fn of_record(record: &Record) -> Told {
+    match record {
+        Record::RunStarted { run, fleet, operator, runbook, mode, .. } => {
+            let mode = match mode {
+                Mode::Production => "on the real fleet".to_owned(),
+                Mode::Rehearsal { lab } => format!("a rehearsal in lab {lab}, fleet"),
+            };
+            Told::run(Kind::Lasting, format!("run {run} of {runbook}, {mode} {fleet}, begun by {operator}"))
+        }
+        Record::Resumed { operator, command } => {
+            Told::run(Kind::Lasting, format!("{operator} goes on with: {command}"))
+        }
+        Record::TakenOver { by, epoch } => {
+            Told::run(Kind::Bad, format!("{by} took the journal over from another machine (epoch {epoch})"))
+        }
+        Record::TornTail { bytes } => Told::run(
+            Kind::Bad,
+            format!("the journal's last line was incomplete ({bytes} bytes) and was cut off"),
+        ),
+        Record::Planned { plan } => Told::run(Kind::Passing, format!("plan {} recorded", plan.short())),
+        Record::Observed { place, observed } => of_observed(place, observed),
+        Record::AwaitingApproval { place, .. } => Told::at(place, Kind::Passing, "waits for approval"),
+        Record::Approved(approval) => {
+            let how = match approval.how {
+                How::Confirmed => "confirmed at the prompt",
+                How::Typed => "name typed at the prompt",
+                How::Rehearsed => "answered by --yes in a rehearsal",
+            };
+            Told::at(&approval.place, Kind::Lasting, format!("approved by {} ({how})", approval.by))
+        }
+        Record::ApprovalVoided { why, .. } => {
+            Told::run(Kind::Bad, format!("an approval no longer counts: {why}"))
+        }
+        Record::Intended { place, attempt, change, .. } => {
+            Told::at(place, Kind::Lasting, format!("changing, attempt {attempt}: {}", change.summary))
+        }
+        Record::Applied { place, .. } => Told::at(place, Kind::Passing, "changed"),
+        Record::NotStarted { place, error, .. } => {
+            Told::at(place, Kind::Bad, format!("did not begin, nothing was changed: {error}"))
+        }
+        Record::InDoubt { place, why, .. } => Told::at(place, Kind::BadEnd, format!("IN DOUBT: {why}")),
+        Record::Decided { place, observed, by, .. } => of_decision(place, observed, by.as_ref()),
+        Record::Trial { place, .. } => Told::at(place, Kind::Passing, "verifying"),
+        Record::Verified { place, facts, .. } => {
+            Told::at(place, Kind::End, "verified").with(facts.iter().cloned())
+        }
+        Record::Failed { place, error } => Told::at(place, Kind::BadEnd, format!("FAILED: {error}")),
+        Record::Skipped { place, reason, by } => {
+            Told::at(place, Kind::End, format!("skipped by {by}, stays unproven: {reason}"))
+        }
+        Record::RollingBack { place, .. } => Told::at(place, Kind::Passing, "taking back"),
+        Record::RolledBack { place } => Told::at(place, Kind::End, "taken back"),
+        Record::RollbackFailed { place, error } => {
+            Told::at(place, Kind::BadEnd, format!("TAKING BACK FAILED: {error}"))
+        }
+        Record::Proven(proof) => Told::run(
+            Kind::Lasting,
+            format!(
+                "proven: {} of {} ({}), counts until {}",
+                proof.property,
+                proof.component,
+                grade(proof.grade),
+                day(proof.expires)
+            ),
+        ),
+        Record::PhaseDone { phase } => Told::run(Kind::Lasting, format!("phase {phase}: done")),
+        Record::Interrupted => Told::run(Kind::Bad, "stopped as you asked"),
+        Record::Rebased { by, .. } => {
+            Told::run(Kind::Lasting, format!("{by} accepted the changed runbook or workspace"))
+        }
+    }
+}
+
+fn of_observed(place: &Place, observed: &Observed) -> Told {
+    match observed {
+        Observed::Applied(_) => Told::at(place, Kind::Lasting, "is there already"),
+        Observed::NotApplied { change, .. } => {
+            Told::at(place, Kind::Passing, format!("will change: {}", change.summary))
+        }
+        Observed::Running(what) => Told::at(place, Kind::Passing, format!("under way: {what}")),
+        Observed::Indeterminate(why) => Told::at(place, Kind::Bad, format!("cannot tell: {why}")),
+    }
+}
+
+fn of_decision(place: &Place, observed: &Observed, by: Option<&crate::journal::record::Operator>) -> Told {
+    let who = by.map_or_else(|| "by looking".to_owned(), |by| format!("by {by}"));
+    match observed {
+        Observed::Applied(_) => Told::at(place, Kind::Lasting, format!("decided {who}: it had its effect")),
+        Observed::NotApplied { .. } => {
+            Told::at(place, Kind::Lasting, format!("decided {who}: it had no effect"))
+        }
+        Observed::Running(what) => Told::at(place, Kind::Bad, format!("still in doubt, it runs: {what}")),
+        Observed::Indeterminate(why) => Told::at(place, Kind::BadEnd, format!("still IN DOUBT: {why}")),
+    }
+}
+
+/// A grade in words.
+#[must_use]
+pub fn grade(grade: Grade) -> &'static str {
+    match grade {
+        Grade::CanaryOnly => "canary only",
+        Grade::SameHost => "complete, but on the same host",
+        Grade::Full => "complete, on another host",
+    }
+}
+
+/// The day of a time, in UTC.
+#[must_use]
+pub fn day(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// How long ago or how long still, in its two largest units.
+#[must_use]
+pub fn span(duration: jiff::SignedDuration) -> String {
+    let seconds = duration.unsigned_abs().as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// Breaks lines between words at `width`, later lines of each indented by `hang` more than the line was.
+#[must_use]
+pub fn wrap(text: &str, width: usize, hang: usize) -> String {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        let mut current = String::new();
+        let mut columns = 0;
+        for piece in line.split_inclusive(' ') {
+            let word = piece.trim_end_matches(' ').chars().count();
+            if word > 0 && columns > indent && columns + word > width {
+                lines.push(current.trim_end().to_owned());
+                current = " ".repeat(indent + hang);
+                columns = indent + hang;
+            }
+            current.push_str(piece);
+            columns += piece.chars().count();
+        }
+        lines.push(current.trim_end().to_owned());
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{span, wrap};
+
+    #[test]
+    fn lines_break_between_words_and_hang() {
+        assert_eq!(wrap("  one two three four", 11, 2), "  one two\n    three\n    four");
+        assert_eq!(wrap("averyveryverylongword x", 8, 0), "averyveryverylongword\nx");
+        assert_eq!(wrap("a\n\nb", 8, 0), "a\n\nb");
+        assert_eq!(wrap("  now:   it is done", 14, 7), "  now:   it is\n         done");
+    }
+
+    #[test]
+    fn spans_are_short() {
+        let secs = jiff::SignedDuration::from_secs;
+        assert_eq!(span(secs(42)), "42 s");
+        assert_eq!(span(secs(-3720)), "1 h 2 min");
+        assert_eq!(span(secs(90_000)), "1 d 1 h");
+    }
+}
