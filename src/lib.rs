@@ -19,6 +19,7 @@ pub mod journal;
 pub mod lab;
 pub mod name;
 pub mod plan;
+pub mod probe;
 pub mod redact;
 pub mod render;
 pub mod runbook;

@@ -200,6 +200,7 @@ codes! {
     SECRET_READABLE = "secret::readable", Failed, "the file of a secret can be read by others";
     SECRET_UNRESOLVED = "secret::unresolved", Failed, "a reference to a secret gave no value";
     // step
+    NOT_VERIFIED = "step::not_verified", Failed, "a change was made, and it does not do what it is for";
     // lab
     LAB_UNSUPPORTED = "lab::unsupported", Failed, "a lab cannot be made on this computer";
     LAB_MISSING = "lab::missing", Failed, "this computer lacks packages that the lab needs";

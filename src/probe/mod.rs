@@ -1,5 +1,6 @@
 //! Probes: the trait, the table, and one file per kind.
 
+mod disk_free;
 mod kind;
 
 use serde::{Deserialize as _, Serialize};
@@ -48,4 +49,5 @@ macro_rules! probe_kinds {
 }
 
 probe_kinds! {
+    DiskFree = disk_free::DiskFree;
 }

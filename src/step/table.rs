@@ -3,12 +3,15 @@
 //! A new kind is one new file and two lines here.
 
 use serde::{Deserialize as _, Serialize};
+use toml::de::ValueDeserializer;
 
 use super::kind::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Observed, Outputs};
 use crate::name::HostName;
+use crate::probe::Probe;
+use crate::runbook::Kinds;
 
 /// A step kind in the list that `hactl kinds` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +41,7 @@ macro_rules! step_kinds {
             ///
             /// # Errors
             /// The parameters do not fit, or there is no such kind.
-            pub fn parse(name: &str, parameters: toml::de::ValueDeserializer<'_>) -> Result<Self, toml::de::Error> {
+            pub fn parse(name: &str, parameters: ValueDeserializer<'_>) -> Result<Self, toml::de::Error> {
                 $(if name == <$kind>::NAME {
                     return <$kind>::deserialize(parameters).map(Self::$variant);
                 })*
@@ -131,4 +134,70 @@ macro_rules! step_kinds {
 }
 
 step_kinds! {
+    AptPackage = super::apt_package::AptPackage;
+}
+
+/// The kinds of hactl, as loading needs them.
+#[derive(Clone, Copy, Debug)]
+pub struct Table;
+
+impl Kinds for Table {
+    type Action = Action;
+    type Probe = Probe;
+
+    fn action_names() -> Vec<&'static str> {
+        Action::KINDS.iter().map(|kind| kind.name).collect()
+    }
+
+    fn probe_names() -> Vec<&'static str> {
+        Probe::KINDS.iter().map(|kind| kind.name).collect()
+    }
+
+    fn parse_action(kind: &str, parameters: ValueDeserializer<'_>) -> Result<Action, toml::de::Error> {
+        Action::parse(kind, parameters)
+    }
+
+    fn parse_probe(kind: &str, parameters: ValueDeserializer<'_>) -> Result<Probe, toml::de::Error> {
+        Probe::parse(kind, parameters)
+    }
+
+    fn outputs(action: &Action) -> Vec<(&str, OutputType)> {
+        action.outputs()
+    }
+
+    fn way_back(action: &Action) -> WayBack {
+        action.way_back()
+    }
+
+    fn scope(action: &Action) -> Scope {
+        action.scope()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, Probe};
+    use crate::name::OutputName;
+    use crate::runbook::{Origin, bundled, parse};
+
+    #[test]
+    fn names_are_unique_and_said_in_one_line() {
+        for kinds in [Action::KINDS, Probe::KINDS] {
+            let mut names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), kinds.len());
+            assert!(kinds.iter().all(|kind| !kind.summary.is_empty() && !kind.summary.contains('\n')));
+        }
+    }
+
+    #[test]
+    fn every_bundled_runbook_is_sound_by_itself() {
+        for name in bundled::names() {
+            let text = bundled::show(name).unwrap();
+            let runbook = parse::<super::Table>(name, text.as_bytes(), Origin::Bundled).unwrap();
+            assert_eq!(runbook.name.as_str(), name);
+        }
+        assert!(OutputName::new("versions").is_ok());
+    }
 }

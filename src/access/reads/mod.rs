@@ -4,19 +4,23 @@
 //! step kind or a probe can ask what is offered and nothing else. Every read has a deadline and bounded memory, and
 //! what a host says is data: it is parsed strictly, and made harmless before it reaches a terminal.
 
+mod apt;
 mod file;
 mod machine;
 mod network;
 mod package;
 mod pgbackrest;
 mod postgres;
+mod postgres_admin;
 mod systemd;
 
+pub use apt::{AptInstall, AptPlan, PackageState};
 pub use file::{DirEntry, FileFacts, FileKind, FileSeen, MAX_FILE};
 pub use machine::{Account, ClockOffset, Disk, Memory};
 pub use network::{HttpAnswer, Listener};
 pub use package::Package;
 pub use postgres::{MONITOR, PgAccess, PgAt, PgCluster, PgView};
+pub use postgres_admin::{PgFiles, PgRole};
 pub use systemd::{Timer, Unit};
 
 use std::fmt;

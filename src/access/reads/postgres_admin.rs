@@ -1,0 +1,123 @@
+//! What only PostgreSQL's superuser may read, and hactl must know before (or beside) its monitoring role.
+//!
+//! Invariant: constant SQL, in a session that is read-only and bounded in time. Everything that the monitoring role may
+//! read goes through [`super::PgView`] instead.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::HostView;
+use crate::diagnostic::{Error, Result, codes};
+use crate::transport::ssh::{Command, Status};
+
+/// A role and what it may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct PgRole {
+    /// May it log in?
+    pub login: bool,
+    /// What it may do beyond that, such as `superuser`.
+    pub powers: Vec<String>,
+    /// The roles that it is a member of.
+    pub member_of: Vec<String>,
+}
+
+/// Where the server's files are.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct PgFiles {
+    /// `pg_hba.conf`.
+    pub hba: String,
+    /// `pg_ident.conf`.
+    pub ident: String,
+    /// The data folder.
+    pub data: String,
+}
+
+const ROLE: &str = "select coalesce((select json_build_object('login', rolcanlogin, \
+    'powers', array_remove(array[case when rolsuper then 'superuser' end, case when rolcreatedb then 'createdb' end, \
+      case when rolcreaterole then 'createrole' end, case when rolreplication then 'replication' end, \
+      case when rolbypassrls then 'bypassrls' end], null), \
+    'member_of', array(select g.rolname from pg_auth_members m join pg_roles g on g.oid = m.roleid \
+      where m.member = r.oid order by 1)) \
+  from pg_roles r where rolname = :'role'), 'null'::json)";
+
+const FILES: &str = "select json_build_object('hba', current_setting('hba_file'), \
+    'ident', current_setting('ident_file'), 'data', current_setting('data_directory'))";
+
+// A setting that only waits for a restart is reported as an error as well; that is no mistake.
+const SETTING_ERRORS: &str = "select coalesce(json_agg(format('%s line %s: %s', sourcefile, sourceline, error)), '[]') \
+    from pg_file_settings where error is not null and error <> 'setting could not be applied'";
+
+const ACCESS_ERRORS: &str = "select coalesce(json_agg(line), '[]') from (\
+    select format('%s line %s: %s', file_name, line_number, error) as line from pg_hba_file_rules where error is not null \
+    union all select format('%s line %s: %s', file_name, line_number, error) from pg_ident_file_mappings where error is not null) e";
+
+impl HostView<'_> {
+    /// A role of the workspace's instance, if there is one of that name.
+    ///
+    /// # Errors
+    /// The server is down, or the host cannot be reached.
+    pub async fn postgres_role(&self, role: &str) -> Result<Option<PgRole>> {
+        self.as_superuser(ROLE, &[("role", role)]).await
+    }
+
+    /// Where the instance's files are.
+    ///
+    /// # Errors
+    /// As [`Self::postgres_role`].
+    pub async fn postgres_files(&self) -> Result<PgFiles> {
+        self.as_superuser(FILES, &[]).await
+    }
+
+    /// What the server could not make of its settings files: with these it might not start again.
+    ///
+    /// # Errors
+    /// As [`Self::postgres_role`].
+    pub async fn postgres_setting_errors(&self) -> Result<Vec<String>> {
+        self.as_superuser(SETTING_ERRORS, &[]).await
+    }
+
+    /// What the server could not make of `pg_hba.conf` and `pg_ident.conf`: with these it takes no change of them.
+    ///
+    /// # Errors
+    /// As [`Self::postgres_role`]; or the server is older than PostgreSQL 16.
+    pub async fn postgres_access_errors(&self) -> Result<Vec<String>> {
+        self.as_superuser(ACCESS_ERRORS, &[]).await
+    }
+
+    async fn as_superuser<T: DeserializeOwned>(
+        &self,
+        sql: &'static str,
+        variables: &[(&str, &str)],
+    ) -> Result<T> {
+        let Some(instance) = &self.world().workspace().postgres else {
+            return Err(Error::new(codes::POSTGRES_NONE, "hactl.toml has no [postgres]").next("hactl check"));
+        };
+        let mut psql = Command::new("psql")
+            .args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password"])
+            .args(["--set=ON_ERROR_STOP=1", "--dbname=postgres", "--file=-"])
+            .arg(format!("--host={}", instance.socket_dir.display()))
+            .arg(format!("--port={}", instance.port));
+        for (name, value) in variables {
+            psql = psql.arg(format!("--set={name}={value}"));
+        }
+        let psql = psql
+            .env("PGAPPNAME", "hactl read")
+            .env("PGCONNECT_TIMEOUT", "10")
+            .env("PGOPTIONS", "-c default_transaction_read_only=on -c statement_timeout=20s")
+            .stdin(sql)
+            .as_user("postgres");
+        let finished = self.ask(&psql).await?;
+        match finished.status {
+            Status::Exited(0) => {
+                let text = finished.text();
+                serde_json::from_str(&text).map_err(|_| self.odd("an answer of PostgreSQL", &text))
+            }
+            // psql's own status for "no connection".
+            Status::Exited(2) => {
+                let said = finished.error("no PostgreSQL answers").one_line();
+                Err(Error::new(codes::POSTGRES_DOWN, said).host(self.name()).next("hactl doctor"))
+            }
+            Status::Exited(_) | Status::TimedOut => Err(finished.error("cannot ask PostgreSQL")),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+# Purges packages (before `--`), then those that came along (after it) and that nothing needs any more.
+# It refuses to remove anything else.
+set -eu
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+wanted='' along='' past=''
+for p; do
+  if [ "$p" = -- ]; then past=1; elif [ -n "$past" ]; then along="$along $p"; else wanted="$wanted $p"; fi
+done
+known() {
+  for p; do
+    case $(dpkg-query -W -f '${db:Status-Status}' -- "$p" 2>/dev/null) in '' | not-installed) ;; *) echo "$p" ;; esac
+  done
+}
+purge() {
+  [ $# -gt 0 ] || return 0
+  goes=$(apt-get --simulate --quiet purge -- "$@" | sed -n 's/^\(Purg\|Remv\) \([^ ]*\).*/\2/p')
+  for g in $goes; do
+    case " $wanted $along " in
+      *" $g "*) ;;
+      *) echo "removing $* would also remove $g, which this step did not install" >&2; exit 65 ;;
+    esac
+  done
+  apt-get --yes --quiet -o DPkg::Lock::Timeout=300 purge -- "$@"
+}
+if [ -n "$(dpkg --audit)" ]; then dpkg --configure --pending; fi
+# shellcheck disable=SC2046,SC2086
+purge $(known $wanted)
+while :; do
+  orphans=''
+  for o in $(apt-get --simulate --quiet autoremove | sed -n 's/^Remv \([^ ]*\).*/\1/p'); do
+    case " $along " in *" $o "*) orphans="$orphans $o" ;; esac
+  done
+  [ -n "$orphans" ] || break
+  # shellcheck disable=SC2086
+  purge $orphans
+done
