@@ -62,6 +62,7 @@ fn steps<K: Kinds>(runbook: &Runbook, found: &mut Found, workspace: Option<&Work
             roles: &runbook.roles,
             workspace,
             here,
+            role: step.on.as_ref(),
             steps: Steps::Declared { before: &before, all: &all },
         };
         role_of(found, runbook, step);

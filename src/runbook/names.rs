@@ -54,6 +54,8 @@ pub(super) struct Names<'a> {
     /// None where a runbook is looked at by itself.
     pub(super) workspace: Option<&'a Workspace>,
     pub(super) here: Here<'a>,
+    /// While loading, the role that the step runs on; what holds must hold on each of its hosts.
+    pub(super) role: Option<&'a RoleName>,
     pub(super) steps: Steps<'a>,
 }
 
@@ -94,6 +96,7 @@ impl<'a> Names<'a> {
             roles: &bindings.runbook.roles,
             workspace: Some(bindings.workspace),
             here: bindings.host.map_or(Here::Operator, Here::Host),
+            role: None,
             steps: Steps::Journaled { outputs: bindings.outputs, runbook: bindings.runbook },
         }
     }
@@ -254,7 +257,9 @@ impl<'a> Names<'a> {
                     .help(suggest(host.as_str(), &hosts)))
             };
         }
-        let own = matches!(self.here, Here::Host(here) if hosts.contains(&here.name.as_str()));
+        let own = self
+            .role
+            .is_some_and(|own| workspace.hosts_in(own).all(|here| hosts.contains(&here.name.as_str())));
         if scope == Scope::Once || hosts.len() < 2 || own {
             return Ok(());
         }

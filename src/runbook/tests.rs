@@ -172,6 +172,28 @@ fn every_string_arrives_as_data() {
     }
 }
 
+#[test]
+fn deep_nesting_is_a_problem_and_no_crash() {
+    let deep = 100_000;
+    for text in [
+        format!("a = {}", "[".repeat(deep)),
+        format!("a = {}", "{a=".repeat(deep)),
+        format!("{}a = 1", "a.".repeat(deep)),
+        format!("[{}a]", "a.".repeat(deep)),
+        format!("a = {{ {}a = 1 }}", "a.".repeat(deep)),
+    ] {
+        assert!(parse::<Synthetic>("deep", text.as_bytes(), Origin::Bundled).is_err());
+    }
+}
+
+#[test]
+fn a_runbook_is_checked_by_itself_too() {
+    assert!(parse::<Synthetic>("good", RUNBOOK.as_bytes(), Origin::Bundled).is_ok());
+    let bad = changed(RUNBOOK, "${steps.inspect.digest}", "${steps.inspect.digset} ${role.wbe}");
+    let error = parse::<Synthetic>("bad", bad.as_bytes(), Origin::Bundled).unwrap_err();
+    assert_eq!(error.file_problems().len(), 2, "{error:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
