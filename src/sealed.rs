@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write as _};
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -20,27 +21,23 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::name::SecretName;
 
-/// The folder within `.hactl`.
-pub const FOLDER: &str = "secrets";
-
 /// The file of the key under which digests are made.
 const KEY_FILE: &str = ".key";
 
 /// No secret is longer.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// The secrets of a workspace.
+/// The secrets of a workspace, to be read.
 #[derive(Clone, Debug)]
 pub struct Sealed {
     folder: PathBuf,
-    recipients: Vec<String>,
 }
 
 impl Sealed {
-    /// The secrets in `.hactl`, whose path is given, encrypted to these age recipients.
+    /// The secrets in this folder: [`crate::journal::StateDir::secrets`].
     #[must_use]
-    pub fn new(hactl: &Path, recipients: Vec<String>) -> Self {
-        Self { folder: hactl.join(FOLDER), recipients }
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
     }
 
     /// The digest of a secret that is kept, or nothing where none has that name.
@@ -58,19 +55,6 @@ impl Sealed {
             Error::new(codes::SECRET_DAMAGED, format!("{} is damaged", beside.display())).source(e)
         })?;
         Ok(Some(digest))
-    }
-
-    /// Encrypts a secret into its file, durably, and gives its keyed digest. One that exists is replaced.
-    ///
-    /// # Errors
-    /// There are no usable recipients, or a file could not be written; then the old secret is still there.
-    pub fn seal(&self, name: &SecretName, value: &SecretString) -> Result<Digest> {
-        let sealed = encrypt(&self.recipients, value.expose_secret().as_bytes())?;
-        self.make_folder()?;
-        let digest = Digest::keyed(&self.key()?, value.expose_secret());
-        write(&self.digest_file(name), format!("{digest}\n").as_bytes())?;
-        write(&self.file(name), &sealed)?;
-        Ok(digest)
     }
 
     /// Decrypts a secret. `identity` holds one or more age identities, one a line.
@@ -97,6 +81,73 @@ impl Sealed {
         Ok(text.into())
     }
 
+    /// The digest of a text under this workspace's key, by which equal secrets are recognised.
+    ///
+    /// # Errors
+    /// There is no key, for no secret was made here yet, or it could not be read.
+    pub fn digest_of(&self, value: &SecretString) -> Result<Digest> {
+        let Some(key) = self.read_key()? else {
+            let path = self.folder.join(KEY_FILE);
+            return Err(Error::new(codes::SECRET_MISSING, format!("{} does not exist", path.display())));
+        };
+        Ok(Digest::keyed(&key, value.expose_secret()))
+    }
+
+    fn read_key(&self) -> Result<Option<[u8; 32]>> {
+        let path = self.folder.join(KEY_FILE);
+        let mut file = match fs::File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(failed("read", &path, e)),
+        };
+        let mode = file.metadata().map_err(|e| failed("read", &path, e))?.mode();
+        if mode & 0o077 != 0 {
+            let text = format!("{} can be read by others (mode {:04o})", path.display(), mode & 0o777);
+            return Err(
+                Error::new(codes::SECRET_READABLE, text).next(format!("chmod 600 {}", path.display()))
+            );
+        }
+        let mut key = [0; 32];
+        file.read_exact(&mut key).map_err(|e| failed("read", &path, e))?;
+        Ok(Some(key))
+    }
+
+    fn file(&self, name: &SecretName) -> PathBuf {
+        self.folder.join(format!("{name}.age"))
+    }
+
+    fn digest_file(&self, name: &SecretName) -> PathBuf {
+        self.folder.join(format!("{name}.digest"))
+    }
+}
+
+/// The secrets of a workspace, to be read, made and taken out of use.
+#[derive(Clone, Debug)]
+pub struct Sealing {
+    sealed: Sealed,
+    recipients: Vec<String>,
+}
+
+impl Sealing {
+    /// What is made is encrypted to these age recipients.
+    #[must_use]
+    pub(crate) fn new(sealed: Sealed, recipients: Vec<String>) -> Self {
+        Self { sealed, recipients }
+    }
+
+    /// Encrypts a secret into its file, durably, and gives its keyed digest. One that exists is replaced.
+    ///
+    /// # Errors
+    /// There are no usable recipients, or a file could not be written; then the old secret is still there.
+    pub fn seal(&self, name: &SecretName, value: &SecretString) -> Result<Digest> {
+        let sealed = encrypt(&self.recipients, value.expose_secret().as_bytes())?;
+        self.make_folder()?;
+        let digest = Digest::keyed(&self.key()?, value.expose_secret());
+        write(&self.digest_file(name), format!("{digest}\n").as_bytes())?;
+        write(&self.file(name), &sealed)?;
+        Ok(digest)
+    }
+
     /// Takes a secret out of use. Its file stays, under a name that tells its digest.
     ///
     /// # Errors
@@ -110,23 +161,6 @@ impl Sealed {
         folder.map_err(|e| failed("sync", &self.folder, e))
     }
 
-    /// The digest of a text under this workspace's key, by which equal secrets are recognised.
-    ///
-    /// # Errors
-    /// The key could not be read or made.
-    pub fn digest_of(&self, value: &SecretString) -> Result<Digest> {
-        self.make_folder()?;
-        Ok(Digest::keyed(&self.key()?, value.expose_secret()))
-    }
-
-    fn file(&self, name: &SecretName) -> PathBuf {
-        self.folder.join(format!("{name}.age"))
-    }
-
-    fn digest_file(&self, name: &SecretName) -> PathBuf {
-        self.folder.join(format!("{name}.digest"))
-    }
-
     fn make_folder(&self) -> Result<()> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
         made.map_err(|e| failed("make", &self.folder, e))
@@ -134,26 +168,20 @@ impl Sealed {
 
     /// The key of the digests: made when first wanted.
     fn key(&self) -> Result<[u8; 32]> {
-        let path = self.folder.join(KEY_FILE);
-        let mut key = [0; 32];
-        match fs::File::open(&path) {
-            Ok(mut file) => {
-                let mode = file.metadata().map_err(|e| failed("read", &path, e))?.mode();
-                if mode & 0o077 != 0 {
-                    let text =
-                        format!("{} can be read by others (mode {:04o})", path.display(), mode & 0o777);
-                    return Err(Error::new(codes::SECRET_READABLE, text)
-                        .next(format!("chmod 600 {}", path.display())));
-                }
-                file.read_exact(&mut key).map_err(|e| failed("read", &path, e))?;
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                random(&mut key)?;
-                write(&path, &key)?;
-            }
-            Err(e) => return Err(failed("read", &path, e)),
+        if let Some(key) = self.read_key()? {
+            return Ok(key);
         }
+        let mut key = [0; 32];
+        random(&mut key)?;
+        write(&self.folder.join(KEY_FILE), &key)?;
         Ok(key)
+    }
+}
+
+impl Deref for Sealing {
+    type Target = Sealed;
+    fn deref(&self) -> &Sealed {
+        &self.sealed
     }
 }
 
@@ -258,7 +286,7 @@ mod tests {
     use age::x25519::Identity;
     use secrecy::{ExposeSecret as _, SecretString};
 
-    use super::{Sealed, decrypt, encrypt};
+    use super::{Sealed, Sealing, decrypt, encrypt};
     use crate::diagnostic::codes;
     use crate::name::SecretName;
 
@@ -266,10 +294,11 @@ mod tests {
         SecretName::new("repo-pass").unwrap()
     }
 
-    fn sealed() -> (tempfile::TempDir, Sealed, Identity) {
+    fn sealed() -> (tempfile::TempDir, Sealing, Identity) {
         let folder = tempfile::tempdir().unwrap();
         let identity = Identity::generate();
-        let sealed = Sealed::new(folder.path(), vec![identity.to_public().to_string()]);
+        let sealed = Sealed::new(folder.path().join("secrets"));
+        let sealed = Sealing::new(sealed, vec![identity.to_public().to_string()]);
         (folder, sealed, identity)
     }
 
@@ -299,6 +328,8 @@ mod tests {
         let (_one, a, _) = sealed();
         let (_two, b, _) = sealed();
         let value = SecretString::from("same");
+        assert_eq!(a.digest_of(&value).unwrap_err().code(), codes::SECRET_MISSING);
+        assert_ne!(a.seal(&name(), &value).unwrap(), b.seal(&name(), &value).unwrap());
         assert_ne!(a.digest_of(&value).unwrap(), b.digest_of(&value).unwrap());
         assert_eq!(a.digest_of(&value).unwrap(), a.digest_of(&value).unwrap());
     }

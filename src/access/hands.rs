@@ -17,6 +17,7 @@ use crate::diagnostic::{Error, codes};
 use crate::journal::Warrant;
 use crate::journal::record::Before;
 use crate::name::HostName;
+use crate::sealed::Sealing;
 use crate::step::Failure;
 use crate::transport::ssh::{AttemptId, Become, Command, Finished, Input};
 
@@ -131,6 +132,13 @@ impl<'a> Hands<'a> {
     /// The workspace has no `[s3]`, or a secret of it gives no value.
     pub async fn s3(&self) -> Result<S3Hands, Failure> {
         self.view.s3(S3Identity::Writer).await.map(S3Hands::new).map_err(Failure::NotStarted)
+    }
+
+    /// The secrets that hactl keeps, to be changed.
+    #[must_use]
+    pub fn sealing(&self) -> Sealing {
+        let age = self.view.workspace().age.as_ref();
+        Sealing::new(self.view.sealed(), age.map(|age| age.recipients.clone()).unwrap_or_default())
     }
 
     /// Hands on the place's own host.

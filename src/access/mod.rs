@@ -21,8 +21,10 @@ use secrecy::SecretString;
 
 use self::s3::{S3Access, S3Identity, S3View};
 use crate::diagnostic::{Error, Result, codes};
+use crate::journal::StateDir;
 use crate::journal::record::Place;
-use crate::name::{HostName, RoleName};
+use crate::name::{HostName, RoleName, SecretName};
+use crate::sealed::Sealed;
 use crate::secret::SecretRef;
 use crate::workspace::Workspace;
 
@@ -72,6 +74,32 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn s3_identity(&self) -> Option<String> {
         self.world.s3().ok().map(S3Access::identity)
+    }
+
+    /// The secrets that hactl keeps.
+    #[must_use]
+    pub fn sealed(&self) -> Sealed {
+        Sealed::new(StateDir::of(&self.workspace().root).secrets())
+    }
+
+    /// A secret that hactl keeps, decrypted now; from now on it is taken out of what is kept and shown.
+    ///
+    /// # Errors
+    /// There is none of this name, or the workspace's age identity is not at hand or another one.
+    pub async fn kept_secret(&self, name: &SecretName) -> Result<SecretString> {
+        let age = self.workspace().age.as_ref();
+        let Some(identity) = age.and_then(|age| age.identity.as_ref()) else {
+            return Err(Error::new(
+                codes::SECRET_IDENTITY,
+                format!("the secret {name} cannot be decrypted: hactl.toml names no age identity"),
+            )
+            .state("nothing was decrypted")
+            .next("set identity = { file = \"…\" } in [age]"));
+        };
+        let identity = self.secret("age identity", identity).await?;
+        let secret = self.sealed().open(name, &identity)?;
+        self.world.redactor().learn(name.as_str(), &secret);
+        Ok(secret)
     }
 
     /// The place's own host.

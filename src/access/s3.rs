@@ -6,12 +6,16 @@
 
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::rc::Rc;
 
+use secrecy::SecretString;
 use tokio::io::AsyncWrite;
 use tokio::sync::OnceCell;
 
 use crate::diagnostic::{Error, Result, codes};
 use crate::name::RunId;
+use crate::redact::Redactor;
+use crate::secret::SecretRef;
 use crate::transport::s3::{
     BucketState, Deadlines, Delete, Faults, Listing, Object, ObjectVersion, PutIf, S3Client, S3Credential,
     S3Settings, Versioning, Written,
@@ -39,6 +43,7 @@ pub enum S3Identity {
 pub struct S3Access {
     config: S3Config,
     root: PathBuf,
+    redactor: Rc<Redactor>,
     deadlines: Deadlines,
     faults: Option<Faults>,
     writer: OnceCell<S3Client>,
@@ -46,12 +51,13 @@ pub struct S3Access {
 }
 
 impl S3Access {
-    /// The way to the bucket of a workspace, if it has one.
+    /// The way to the bucket of a workspace, if it has one. `redactor` learns its keys when they are resolved.
     #[must_use]
-    pub fn new(workspace: &Workspace) -> Option<Self> {
+    pub fn new(workspace: &Workspace, redactor: Rc<Redactor>) -> Option<Self> {
         workspace.s3.clone().map(|config| Self {
             config,
             root: workspace.root.clone(),
+            redactor,
             deadlines: Deadlines::default(),
             faults: None,
             writer: OnceCell::new(),
@@ -94,8 +100,8 @@ impl S3Access {
             }
         };
         let credential = S3Credential {
-            access_key: access_key.resolve(&self.root).await?,
-            secret_key: secret_key.resolve(&self.root).await?,
+            access_key: self.secret("S3 access key", access_key).await?,
+            secret_key: self.secret("S3 secret key", secret_key).await?,
         };
         let ca_pem = match &self.config.ca {
             None => None,
@@ -113,6 +119,12 @@ impl S3Access {
         };
         S3Client::with_faults(settings, &credential, self.deadlines, self.faults.as_ref())
     }
+
+    async fn secret(&self, name: &str, reference: &SecretRef) -> Result<SecretString> {
+        let secret = reference.resolve(&self.root).await?;
+        self.redactor.learn(name, &secret);
+        Ok(secret)
+    }
 }
 
 /// Reads of the bucket.
@@ -120,10 +132,10 @@ impl S3Access {
 pub struct S3View(S3Client);
 
 impl S3View {
-    /// Reads through this client.
+    /// True where both ask with the same access key.
     #[must_use]
-    pub fn new(client: S3Client) -> Self {
-        Self(client)
+    pub fn asks_as(&self, other: &Self) -> bool {
+        self.0.asks_as(&other.0)
     }
 
     /// Where the bucket is.
@@ -240,8 +252,8 @@ pub struct S3Trial {
 impl S3Trial {
     /// Trials of this run through this view.
     #[must_use]
-    pub fn new(view: S3View, run: &RunId) -> Self {
-        Self { view, prefix: format!("{TRIAL_PREFIX}{run}/") }
+    pub(super) fn new(view: S3View, run: &RunId) -> Self {
+        Self { view, prefix: trial_prefix(run) }
     }
 
     /// The key that a name has in this trial.
@@ -282,13 +294,22 @@ impl S3Trial {
     /// # Errors
     /// The bucket could not be listed, or something could not be deleted.
     pub async fn sweep(&self) -> Result<usize> {
-        let left = self.view.versions(&self.prefix, LISTED_AT_MOST).await?;
-        for found in &left {
-            let which = found.version.as_deref().map_or(Delete::Newest, Delete::Version);
-            self.view.0.delete(&found.key, which).await?;
-        }
-        Ok(left.len())
+        sweep(&self.view, &self.prefix).await
     }
+}
+
+/// Removes every version of everything under a prefix of trials.
+async fn sweep(view: &S3View, prefix: &str) -> Result<usize> {
+    let left = view.versions(prefix, LISTED_AT_MOST).await?;
+    for found in &left {
+        let which = found.version.as_deref().map_or(Delete::Newest, Delete::Version);
+        view.0.delete(&found.key, which).await?;
+    }
+    Ok(left.len())
+}
+
+fn trial_prefix(run: &RunId) -> String {
+    format!("{TRIAL_PREFIX}{run}/")
 }
 
 impl Deref for S3Trial {
@@ -305,7 +326,7 @@ pub struct S3Hands(S3View);
 impl S3Hands {
     /// Changes through this view's client.
     #[must_use]
-    pub fn new(view: S3View) -> Self {
+    pub(super) fn new(view: S3View) -> Self {
         Self(view)
     }
 
@@ -331,6 +352,14 @@ impl S3Hands {
     /// The server does not know versioning, or could not be told.
     pub async fn enable_versioning(&self) -> Result<()> {
         self.0.0.enable_versioning().await
+    }
+
+    /// Removes for good what trials of a run left; says how many.
+    ///
+    /// # Errors
+    /// The bucket could not be listed, or something could not be deleted.
+    pub async fn sweep_trials_of(&self, run: &RunId) -> Result<usize> {
+        sweep(&self.0, &trial_prefix(run)).await
     }
 
     /// Writes a small object.

@@ -58,8 +58,8 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// The workspace has no `[s3]`, or a secret of it gives no value.
-    pub async fn s3_trial(&self) -> Result<S3Trial> {
-        let view = self.view.s3(S3Identity::Writer).await?;
+    pub async fn s3_trial(&self, who: S3Identity) -> Result<S3Trial> {
+        let view = self.view.s3(who).await?;
         Ok(S3Trial::new(view, &self.attempt().run))
     }
 

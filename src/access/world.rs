@@ -20,6 +20,7 @@ use crate::journal::{IntentRecorded, RollbackRecorded, TrialRecorded};
 use crate::name::HostName;
 use crate::redact::Redactor;
 use crate::secret::SecretRef;
+use crate::transport::s3::{Deadlines, Faults};
 use crate::transport::ssh::{AttemptId, AttemptState, Fault, Seam, Ssh};
 use crate::workspace::{Host, Workspace};
 
@@ -54,7 +55,7 @@ impl World {
     /// The fleet of a workspace over connections that were set up otherwise.
     #[must_use]
     pub fn over(workspace: Rc<Workspace>, means: Means, ssh: Ssh) -> Self {
-        let s3 = S3Access::new(&workspace);
+        let s3 = S3Access::new(&workspace, means.redactor.clone());
         Self { workspace, seam: Seam::new(ssh), s3, means }
     }
 
@@ -117,6 +118,18 @@ impl World {
         self.s3
             .as_ref()
             .ok_or_else(|| Error::new(codes::S3_SETTINGS, "hactl.toml has no [s3]").next("hactl check"))
+    }
+
+    /// The same fleet, whose requests to the bucket meet faults, for tests of what hactl does then.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_s3_faults(self, faults: Faults, deadlines: Deadlines) -> Self {
+        let s3 = self.s3.map(|s3| s3.with_faults(faults, deadlines));
+        Self { s3, ..self }
+    }
+
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.means.redactor
     }
 
     pub(super) async fn secret(&self, name: &str, reference: &SecretRef) -> Result<SecretString> {

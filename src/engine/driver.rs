@@ -398,8 +398,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let trial = self.journal.begin_trial(place.clone(), resolved.hosts.clone())?;
         match timeout(task.timeout, self.steps.verify(task, &resolved.action, &trial)).await {
             Ok(Ok(evidence)) => {
-                let outputs =
+                let mut outputs =
                     self.journal.state().checkpoint(place).map(|c| c.outputs.clone()).unwrap_or_default();
+                outputs.extend(evidence.outputs);
                 for proof in evidence.proofs {
                     self.journal.append(Record::Proven(proof))?;
                 }

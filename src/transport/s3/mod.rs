@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 pub use crate::workspace::Addressing;
 pub use faulty::{Fault, Faults};
@@ -78,6 +78,7 @@ pub struct S3Client(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     settings: S3Settings,
+    access_key: SecretString,
     deadlines: Deadlines,
     /// Tries again.
     reads: Client,
@@ -105,13 +106,20 @@ impl S3Client {
         faults: Option<&Faults>,
     ) -> Result<Self> {
         let (reads, writes) = connect::clients(&settings, credential, deadlines, faults)?;
-        Ok(Self(Rc::new(Inner { settings, deadlines, reads, writes })))
+        let access_key = credential.access_key.clone();
+        Ok(Self(Rc::new(Inner { settings, access_key, deadlines, reads, writes })))
     }
 
     /// Where the bucket is.
     #[must_use]
     pub fn settings(&self) -> &S3Settings {
         &self.0.settings
+    }
+
+    /// True where both ask with the same access key.
+    #[must_use]
+    pub fn asks_as(&self, other: &Self) -> bool {
+        self.0.access_key.expose_secret() == other.0.access_key.expose_secret()
     }
 
     fn bucket_name(&self) -> &str {
