@@ -1,13 +1,15 @@
 //! `hactl lab …`: make, look at, disturb and take away a lab.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
 
 use crate::diagnostic::{Error, Exit, Result, codes};
-use crate::lab::{Lab, LabName, Progress, Scene};
+use crate::lab::{Lab, LabName, Progress, Scene, WorkspaceFor};
 use crate::name::HostName;
 
 /// Arguments of `hactl lab`.
@@ -25,9 +27,15 @@ pub struct LabArgs {
 pub enum LabCommand {
     /// Build the image where it is missing, and start the machines
     Up {
-        /// How many plain machines to start
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
-        nodes: u8,
+        /// So many plain machines, instead of the single server with its databases and the prover
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=8))]
+        nodes: Option<u8>,
+        /// Write a workspace for the lab into this folder
+        #[arg(long, value_name = "DIR")]
+        workspace: Option<PathBuf>,
+        /// The runbook of that workspace
+        #[arg(long, default_value = "cell0", requires = "workspace")]
+        runbook: String,
     },
     /// Take the lab away: processes, namespaces, files (the image stays)
     Down,
@@ -71,9 +79,14 @@ pub fn run(args: &LabArgs) -> Result<u8> {
     crate::lab::become_root()?;
     let lab = Lab::named(args.name.clone());
     match &args.command {
-        LabCommand::Up { nodes } => {
+        LabCommand::Up { nodes, workspace, runbook } => {
             let began = Instant::now();
-            let state = lab.up(&Scene::Empty { nodes: *nodes }, &|progress| show(&progress, began))?;
+            let scene = nodes.map_or(Scene::SingleServer, |nodes| Scene::Empty { nodes });
+            let state = lab.up(&scene, &|progress| show(&progress, began))?;
+            if let Some(dir) = workspace {
+                let purpose = WorkspaceFor { runbook: runbook.clone(), inputs: BTreeMap::new() };
+                lab.write_workspace(dir, &purpose)?;
+            }
             for machine in &state.machines {
                 say(&format!("  {:<10} {}", machine.name, machine.address))?;
             }

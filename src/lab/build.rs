@@ -32,6 +32,8 @@ pub(crate) const RECIPE: &[&str] = &[
     include_str!("recipe/in-root.sh"),
     include_str!("recipe/base.sh"),
     include_str!("recipe/repository.sh"),
+    include_str!("recipe/single-server.sh"),
+    include_str!("recipe/single-server.sql"),
 ];
 
 /// One part of the build: what it makes, and how.
@@ -43,6 +45,7 @@ pub(crate) fn build(dir: &Path, progress: &dyn Fn(Progress)) -> Result<()> {
         ("Debian's base system", base),
         ("the local package repository", repository),
         ("the object store", object_store),
+        ("the single server with its databases", single_server),
     ];
     for (n, (what, make)) in parts.iter().enumerate() {
         progress(Progress::Building { part: n + 1, of: parts.len(), what });
@@ -68,11 +71,12 @@ fn base(dir: &Path) -> Result<()> {
         tool = tool.arg(mirror);
     }
     through_proxy(tool).env("PATH", super::host::PATH).within(SLOW).run()?;
-    in_root(&root, None, include_str!("recipe/base.sh"), &[])
+    InRoot { root: &root, repo: None, layer: None }.run(include_str!("recipe/base.sh"), &[])
 }
 
 fn repository(dir: &Path) -> Result<()> {
-    in_root(&dir.join("base"), Some(&dir.join("repo")), include_str!("recipe/repository.sh"), &[REPOSITORY])
+    let at = InRoot { root: &dir.join("base"), repo: Some(&dir.join("repo")), layer: None };
+    at.run(include_str!("recipe/repository.sh"), &[REPOSITORY])
 }
 
 fn object_store(dir: &Path) -> Result<()> {
@@ -93,12 +97,38 @@ fn object_store(dir: &Path) -> Result<()> {
     fs::remove_dir_all(&wheel).map_err(io("remove", &wheel))
 }
 
-/// Runs a script as root of `root`, with the network of this computer and `repo` at /srv/apt.
-fn in_root(root: &Path, repo: Option<&Path>, script: &str, args: &[&str]) -> Result<()> {
-    let mut tool = Tool::new("unshare").args(["--mount", "--propagation", "private", "--pid", "--fork"]);
-    tool = tool.args(["--kill-child", "--", "sh", "-euc", include_str!("recipe/in-root.sh"), "in-root"]);
-    tool = tool.arg(root).arg(repo.unwrap_or(Path::new(""))).args(args);
-    through_proxy(tool).env("PATH", super::host::PATH).input(script).within(SLOW).run().map(drop)
+fn single_server(dir: &Path) -> Result<()> {
+    let layer = dir.join("single-server");
+    let at = InRoot { root: &dir.join("base"), repo: Some(&dir.join("repo")), layer: Some(&layer) };
+    let sql = include_str!("recipe/single-server.sql");
+    let script = include_str!("recipe/single-server.sh");
+    at.run(&format!("cat > /tmp/single-server.sql <<'END OF SQL'\n{sql}\nEND OF SQL\n{script}"), &[])?;
+    for scratch in ["single-server.work", "single-server.root"].map(|name| dir.join(name)) {
+        fs::remove_dir_all(&scratch).map_err(io("remove", &scratch))?;
+    }
+    Ok(())
+}
+
+/// A root folder in which a script can be run.
+struct InRoot<'a> {
+    root: &'a Path,
+    /// The local package repository, at /srv/apt.
+    repo: Option<&'a Path>,
+    /// Where the changes go; without one, into the root itself, with the network of this computer.
+    layer: Option<&'a Path>,
+}
+
+impl InRoot<'_> {
+    fn run(&self, script: &str, args: &[&str]) -> Result<()> {
+        let mut tool = Tool::new("unshare").args(["--mount", "--propagation", "private", "--pid", "--fork"]);
+        if self.layer.is_some() {
+            tool = tool.arg("--net");
+        }
+        tool = tool.args(["--kill-child", "--", "sh", "-euc", include_str!("recipe/in-root.sh"), "in-root"]);
+        let none = Path::new("");
+        tool = tool.arg(self.root).arg(self.repo.unwrap_or(none)).arg(self.layer.unwrap_or(none)).args(args);
+        through_proxy(tool).env("PATH", super::host::PATH).input(script).within(SLOW).run().map(drop)
+    }
 }
 
 /// The Debian archive that this computer's apt uses; none where it is no Debian, and debootstrap knows its own.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::state::{Link, MachineState, Power, State};
+use super::state::{Link, MachineKind, MachineState, Power, State};
 use super::{Lab, machine, network, state};
 use crate::diagnostic::Result;
 use crate::name::HostName;
@@ -43,20 +43,20 @@ impl Lab {
         }
     }
 
-    /// Takes every machine's power at once. `start` brings each back.
+    /// Takes every machine's power at once; the object store is elsewhere and goes on. `start` brings each back.
     ///
     /// # Errors
     /// A machine's processes do not end.
     pub fn power_cut(&self) -> Result<()> {
         let _held = state::hold(&self.name)?;
         let mut state = self.state()?;
-        for machine in &state.machines {
+        for machine in state.nodes() {
             network::set_link(&state, machine, Link::Cut)?;
         }
-        for machine in &state.machines {
+        for machine in state.nodes() {
             machine::kill(&state, machine)?;
         }
-        for machine in &mut state.machines {
+        for machine in state.machines.iter_mut().filter(|m| m.kind == MachineKind::Debian) {
             machine.power = Power::Off;
         }
         state.save(&self.dir)
@@ -91,7 +91,7 @@ impl Lab {
     /// Starts a machine's processes, with its link as it is meant to be.
     pub(super) fn begin(&self, state: &State, machine: &MachineState) -> Result<()> {
         network::set_link(state, machine, machine.link)?;
-        if machine::first_process(state, machine).is_some() {
+        if !machine::processes(state, machine).is_empty() {
             return Ok(());
         }
         machine::start(&self.dir, state, machine)

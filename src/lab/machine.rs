@@ -13,8 +13,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::exec::{Tool, io, wait_until};
-use super::state::{MachineState, State};
-use super::{cgroup, network};
+use super::state::{MachineKind, MachineState, State};
+use super::{cgroup, network, store};
 use crate::diagnostic::{Error, Result, codes};
 
 /// The operator on every machine: may use sudo, is not root, as in production.
@@ -39,10 +39,16 @@ pub(crate) fn make_key(path: &Path, comment: &str) -> Result<()> {
 /// Fills the machine's own layer: host name, names of the others, keys.
 pub(crate) fn prepare(dir: &Path, state: &State, machine: &MachineState) -> Result<()> {
     let own = dir.join(folder(machine));
-    for part in ["upper/etc/ssh", "upper/home/ops/.ssh", "work", "root"] {
+    let make = |part: &str| {
         let path = own.join(part);
-        fs::create_dir_all(&path).map_err(io("make", &path))?;
+        fs::create_dir_all(&path).map_err(io("make", &path))
+    };
+    ["upper", "work", "root"].into_iter().try_for_each(make)?;
+    match machine.kind {
+        MachineKind::Debian => {}
+        MachineKind::ObjectStore => return Ok(()),
     }
+    ["upper/etc/ssh", "upper/home/ops/.ssh"].into_iter().try_for_each(make)?;
     let upper = own.join("upper");
     let put = |at: &str, text: &str, mode: u32| -> Result<()> {
         let path = upper.join(at);
@@ -69,7 +75,11 @@ pub(crate) fn prepare(dir: &Path, state: &State, machine: &MachineState) -> Resu
 pub(crate) fn hosts(state: &State) -> String {
     let mut text = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n".to_owned();
     for machine in &state.machines {
-        text.push_str(&format!("{} {}\n", machine.address, machine.name));
+        let name = match machine.kind {
+            MachineKind::Debian => machine.name.as_str(),
+            MachineKind::ObjectStore => store::NAME,
+        };
+        text.push_str(&format!("{} {name}\n", machine.address));
     }
     text
 }
@@ -83,13 +93,14 @@ pub(crate) fn start(dir: &Path, state: &State, machine: &MachineState) -> Result
     let lower: Vec<String> = machine.layers.iter().rev().map(|l| l.display().to_string()).collect();
     let mut command = Command::new("setsid");
     command.args(["--fork", "unshare", "--mount", "--propagation", "private", "--", "sh", "-euc"]);
-    command.arg(include_str!("recipe/start-machine.sh")).arg("hactl-lab");
-    command.args([
-        lower.join(":"),
-        folder(machine).display().to_string(),
-        format!("hactl-{}.{}", state.name, machine.name),
-        network::path(&network::machine_namespace(&state.name, &machine.name)).display().to_string(),
-    ]);
+    let (script, who) = match machine.kind {
+        MachineKind::Debian => {
+            (include_str!("recipe/start-machine.sh"), format!("hactl-{}.{}", state.name, machine.name))
+        }
+        MachineKind::ObjectStore => (include_str!("recipe/start-store.sh"), machine.address.to_string()),
+    };
+    let namespace = network::path(&network::machine_namespace(&state.name, &machine.name));
+    command.args([script, "hactl-lab"]).arg(lower.join(":")).arg(folder(machine)).arg(namespace).arg(who);
     command.args(cgroup::prepare(&state.name, &machine.name));
     command.current_dir(dir).env_clear().env("PATH", super::host::PATH);
     command.stdin(Stdio::null()).stdout(log).stderr(errors);
@@ -107,19 +118,28 @@ pub(crate) fn start(dir: &Path, state: &State, machine: &MachineState) -> Result
 
 /// Waits until the operator can log in and run a command.
 pub(crate) fn wait_ready(dir: &Path, state: &State, machine: &MachineState, within: Duration) -> Result<()> {
-    let address = machine.address.into();
-    let knock = || network::answers(&state.name, address, 22, Duration::from_millis(200));
-    // The port opens a moment before logins are allowed (pam_nologin), so the login itself is what counts.
+    let port = match machine.kind {
+        MachineKind::Debian => 22,
+        MachineKind::ObjectStore => store::PORT,
+    };
+    let knock = || network::answers(&state.name, machine.address.into(), port, Duration::from_millis(200));
+    // The port opens a moment before logins are allowed (pam_nologin), so a login is what counts, and with it that
+    // everything which starts at boot has started. A unit that failed is no reason to wait for ever.
     let login = || {
+        match machine.kind {
+            MachineKind::Debian => {}
+            MachineKind::ObjectStore => return true,
+        }
         let namespace = network::path(&network::lab_namespace(&state.name));
         let ssh = Tool::new("nsenter").arg(format!("--net={}", namespace.display())).arg("ssh");
-        let ssh = ssh.arg("-F").arg(dir.join("ssh_config")).args([machine.name.as_str(), "true"]);
+        let ssh = ssh.arg("-F").arg(dir.join("ssh_config")).arg(machine.name.as_str());
+        let ssh = ssh.arg("systemctl is-system-running --wait >/dev/null; true");
         ssh.ended().is_ok_and(|e| e.status.success())
     };
     if wait_until(within, || knock() && login()) {
         return Ok(());
     }
-    Err(Error::new(codes::LAB_BOOT, format!("the machine does not answer SSH after {} s", within.as_secs()))
+    Err(Error::new(codes::LAB_BOOT, format!("the machine does not answer after {} s", within.as_secs()))
         .host(&machine.name)
         .source(tail(&dir.join(folder(machine)).join("console.log"))))
 }
@@ -162,9 +182,13 @@ pub(crate) fn first_process(state: &State, machine: &MachineState) -> Option<Pid
 
 /// Ends the machine at once, as a power cut does for its processes, and waits until they are gone.
 pub(crate) fn kill(state: &State, machine: &MachineState) -> Result<()> {
-    if let Some(first) = first_process(state, machine) {
+    let first = match machine.kind {
+        MachineKind::Debian => first_process(state, machine).into_iter().collect(),
+        MachineKind::ObjectStore => processes(state, machine),
+    };
+    for pid in first {
         // It may have ended by itself in the meantime.
-        let _ = kill_process(first, Signal::KILL);
+        let _ = kill_process(pid, Signal::KILL);
     }
     if wait_until(DEATH, || processes(state, machine).is_empty()) {
         return Ok(());

@@ -17,6 +17,8 @@ mod leftovers;
 mod machine;
 mod network;
 mod state;
+mod store;
+mod workspace;
 
 pub mod progress;
 
@@ -30,7 +32,8 @@ use crate::name::HostName;
 
 pub use host::{Missing, become_root, install_packages, missing_packages};
 pub use progress::Progress;
-pub use state::{LabName, Link, MachineState, Power, Scene, State};
+pub use state::{LabName, Link, MachineKind, MachineState, Power, Scene, State};
+pub use workspace::{WorkspaceFor, give_back};
 
 /// The environment variable that moves the lab's folder, for tests and for machines with a small /var.
 pub const DIR_VARIABLE: &str = "HACTL_LAB_DIR";

@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::name::{HostName, NameError, RoleName};
 
 /// The version of the state file that this hactl writes and reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The second octet of every lab's network, `10.77.<slot>.0/24`.
 const NETWORK: u8 = 77;
 /// How many slots there are; two labs at once never have the same one.
@@ -97,6 +97,19 @@ pub enum Scene {
         /// How many.
         nodes: u8,
     },
+    /// What most plans begin with: `node-1` with PostgreSQL 17, the business's and the workflow engine's databases
+    /// and a writer at about 20 transactions a second; beside it the empty `prover`.
+    SingleServer,
+}
+
+/// What a machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MachineKind {
+    /// A Debian machine with systemd and SSH.
+    Debian,
+    /// The S3 server; it is a process with a disk and an address, without a system around it.
+    ObjectStore,
 }
 
 /// Whether a machine is meant to be running.
@@ -124,6 +137,8 @@ pub enum Link {
 pub struct MachineState {
     /// Its host name.
     pub name: HostName,
+    /// What it is.
+    pub kind: MachineKind,
     /// Its roles in the workspace that the lab writes.
     pub roles: Vec<RoleName>,
     /// Its address on the bridge.
@@ -156,11 +171,34 @@ impl State {
     /// What a new lab of this scene will be.
     pub(crate) fn plan(name: &LabName, scene: &Scene, image: &Image) -> Result<Self> {
         let slot = free_slot(name);
-        let machines = match scene {
-            Scene::Empty { nodes } => {
-                (1..=*nodes).map(|n| plain(&format!("node-{n}"), slot, 10 + n)).collect::<Result<_>>()?
-            }
+        let node = |name: &str, role: &str, last: u8, layers: &[&str]| -> Result<MachineState> {
+            Ok(MachineState {
+                name: HostName::new(name).map_err(bad_name)?,
+                kind: MachineKind::Debian,
+                roles: vec![RoleName::new(role).map_err(bad_name)?],
+                address: Ipv4Addr::new(10, NETWORK, slot, last),
+                layers: layers.iter().map(PathBuf::from).collect(),
+                power: Power::On,
+                link: Link::Connected,
+            })
         };
+        let store = MachineState {
+            kind: MachineKind::ObjectStore,
+            roles: Vec::new(),
+            ..node("s3", "store", 5, &["image/empty"])?
+        };
+        let mut machines = vec![store];
+        match scene {
+            Scene::Empty { nodes } => {
+                for n in 1..=*nodes {
+                    machines.push(node(&format!("node-{n}"), "node", 10 + n, &["image/base"])?);
+                }
+            }
+            Scene::SingleServer => {
+                machines.push(node("node-1", "postgres", 11, &["image/base", "image/single-server"])?);
+                machines.push(node("prover", "prover", 20, &["image/base"])?);
+            }
+        }
         Ok(Self {
             version: VERSION,
             name: name.clone(),
@@ -175,6 +213,11 @@ impl State {
     #[must_use]
     pub fn gateway(&self) -> Ipv4Addr {
         Ipv4Addr::new(10, NETWORK, self.slot, 1)
+    }
+
+    /// The Debian machines, without the object store.
+    pub fn nodes(&self) -> impl Iterator<Item = &MachineState> {
+        self.machines.iter().filter(|m| m.kind == MachineKind::Debian)
     }
 
     /// A machine by its name.
@@ -218,16 +261,8 @@ impl State {
     }
 }
 
-fn plain(name: &str, slot: u8, last: u8) -> Result<MachineState> {
-    let bad = |e: NameError| Error::new(codes::INTERNAL, "a machine's name is not a name").source(e);
-    Ok(MachineState {
-        name: HostName::new(name).map_err(bad)?,
-        roles: vec![RoleName::new("node").map_err(bad)?],
-        address: Ipv4Addr::new(10, NETWORK, slot, last),
-        layers: vec![PathBuf::from("image/base")],
-        power: Power::On,
-        link: Link::Connected,
-    })
+fn bad_name(e: NameError) -> Error {
+    Error::new(codes::INTERNAL, "a machine's name is not a name").source(e)
 }
 
 /// A slot that no other lab has; labs of the same name get the same one again where they can.
@@ -299,6 +334,13 @@ pub(crate) fn prepare(dir: &Path, state: &State, image: &Image) -> Result<()> {
     super::machine::make_key(&dir.join("keys/id_ed25519"), "operator of the lab")?;
     let mut known_hosts = String::new();
     for machine in &state.machines {
+        match machine.kind {
+            MachineKind::Debian => {}
+            MachineKind::ObjectStore => {
+                super::store::prepare(&dir.join("keys"), machine)?;
+                continue;
+            }
+        }
         let key = dir.join("keys").join(format!("{}.host", machine.name));
         super::machine::make_key(&key, machine.name.as_str())?;
         let public = key.with_extension("host.pub");
@@ -312,7 +354,7 @@ pub(crate) fn prepare(dir: &Path, state: &State, image: &Image) -> Result<()> {
 fn ssh_config(dir: &Path, state: &State) -> String {
     let dir = dir.display();
     let mut text = String::new();
-    for machine in &state.machines {
+    for machine in state.nodes() {
         text.push_str(&format!("Host {}\n  HostName {}\n", machine.name, machine.address));
     }
     text.push_str(&format!(

@@ -1,7 +1,12 @@
-# Runs in namespaces of its own. $1 the root, $2 the repository's folder or nothing; the script is on stdin,
-# the rest are its arguments.
-root=$1 repo=$2
-shift 2
+# Runs in namespaces of its own. $1 the root, $2 the repository's folder or nothing, $3 a layer to fill above the
+# root or nothing; the script is on stdin, the rest are its arguments.
+root=$1 repo=$2 layer=$3
+shift 3
+if [ -n "$layer" ]; then
+  mkdir -p "$layer" "$layer.work" "$layer.root"
+  mount -t overlay overlay -o "lowerdir=$root,upperdir=$layer,workdir=$layer.work" "$layer.root"
+  root=$layer.root
+fi
 mount -t proc proc "$root/proc"
 mount -t tmpfs tmpfs "$root/tmp"
 mkdir -p "$root/srv/apt" "$root/dev/shm"

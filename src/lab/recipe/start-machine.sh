@@ -1,6 +1,6 @@
 # Runs in a mount namespace of the machine's own, in the lab's folder.
-# $1 layers, $2 the machine's folder, $3 its unique name, $4 its network namespace, then its control groups' files.
-layers=$1 own=$2 name=$3 namespace=$4
+# $1 layers, $2 the machine's folder, $3 its network namespace, $4 its unique name, then its control groups' files.
+layers=$1 own=$2 namespace=$3 name=$4
 shift 4
 for group in "$@"; do echo $$ > "$group"; done
 mount -t overlay overlay -o "lowerdir=$layers,upperdir=$own/upper,workdir=$own/work" "$own/root"
