@@ -25,6 +25,7 @@ pub mod render;
 pub mod runbook;
 pub mod sealed;
 pub mod secret;
+pub mod session;
 pub mod step;
 pub mod transport;
 pub mod units;

@@ -16,7 +16,7 @@ use super::s3::{S3Hands, S3Identity};
 use crate::diagnostic::{Error, codes};
 use crate::journal::Warrant;
 use crate::journal::record::Before;
-use crate::name::HostName;
+use crate::name::{HostName, OutputName};
 use crate::sealed::Sealing;
 use crate::step::Failure;
 use crate::transport::ssh::{AttemptId, Become, Command, Finished, Input};
@@ -139,6 +139,18 @@ impl<'a> Hands<'a> {
     pub fn sealing(&self) -> Sealing {
         let age = self.view.workspace().age.as_ref();
         Sealing::new(self.view.sealed(), age.map(|age| age.recipients.clone()).unwrap_or_default())
+    }
+
+    /// Has a person do something, and asks about it.
+    ///
+    /// # Errors
+    /// Nobody is there, or the person said no: then nothing was begun.
+    pub fn ask_person(
+        &self,
+        instructions: &str,
+        questions: &BTreeMap<OutputName, String>,
+    ) -> Result<BTreeMap<OutputName, String>, Failure> {
+        self.view.world.person().ask(instructions, questions).map_err(Failure::NotStarted)
     }
 
     /// Hands on the place's own host.

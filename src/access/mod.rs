@@ -11,7 +11,7 @@ mod trial;
 mod world;
 
 pub use hands::{FileMode, Hands, HostHands, Psql};
-pub use reads::HostView;
+pub use reads::{HostView, PgAccess};
 pub use trial::{HostTrial, SCRATCH, Trial, TrialCommand, TrialProgram};
 pub use world::{Means, World};
 

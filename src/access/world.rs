@@ -14,6 +14,7 @@ use super::s3::S3Access;
 use super::trial::Trial;
 use crate::clock::Clock;
 use crate::diagnostic::{Error, Result, codes};
+use crate::engine::approver::Person;
 use crate::evidence::EvidenceStore;
 use crate::journal::record::Place;
 use crate::journal::{IntentRecorded, RollbackRecorded, TrialRecorded};
@@ -32,6 +33,8 @@ pub struct Means {
     pub evidence: Rc<EvidenceStore>,
     /// What takes secrets out of what is kept and shown.
     pub redactor: Rc<Redactor>,
+    /// Who does by hand what only a person can do.
+    pub person: Rc<dyn Person>,
 }
 
 /// A fleet and the connections to it.
@@ -100,6 +103,19 @@ impl World {
     #[doc(hidden)]
     pub fn inject(&self, fault: Fault) {
         self.seam.inject(fault);
+    }
+
+    /// What an approval binds of a host.
+    ///
+    /// # Errors
+    /// The pinned keys cannot be read.
+    pub fn identity(&self, name: &HostName) -> Result<String> {
+        let host = self.host(name)?;
+        Ok(format!("host {name} at {}", host.address))
+    }
+
+    pub(super) fn person(&self) -> &dyn Person {
+        self.means.person.as_ref()
     }
 
     pub(super) fn workspace(&self) -> &Workspace {

@@ -127,6 +127,8 @@ codes! {
     CANNOT_TELL = "engine::cannot_tell", Failed, "observing could not tell how things stand, before anything was changed";
     STEP_TIMEOUT = "engine::timeout", Failed, "a step took longer than its timeout";
     IN_DOUBT = "engine::in_doubt", InDoubt, "an attempt may or may not have had its effect, and observing cannot decide it";
+    DRIFT = "engine::files_changed", OutOfDate, "hactl.toml or the runbook was changed after the run began";
+    STEP_PARAMETERS = "step::parameters", Usage, "the parameters of a step make no sense together";
     DRIFTED = "engine::drifted", Failed, "a verified change is no longer there";
     APPROVAL_NEEDED = "engine::approval_needed", ApprovalNeeded, "a gate needs an approval, and there is no terminal to ask at";
     APPROVAL_REFUSED = "engine::approval_refused", ApprovalNeeded, "the operator said no at a gate";

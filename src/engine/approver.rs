@@ -2,10 +2,12 @@
 //!
 //! Invariant: silence is never yes. Only an [`Approver`] may prompt, and what it shows is kept as evidence.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::diagnostic::Result;
 use crate::journal::record::{Change, How, Place};
+use crate::name::OutputName;
 use crate::runbook::Gate;
 use crate::step::{Findings, WayBack, Weight};
 
@@ -85,4 +87,18 @@ pub trait Approver {
     /// # Errors
     /// The terminal failed, or the operator pressed Ctrl-C at the prompt.
     fn ask(&self, question: &Question<'_>) -> Result<Answer>;
+}
+
+/// Does by hand what only a person can do, and answers questions about it.
+pub trait Person {
+    /// Shows instructions, waits until the person says that it is done, and asks each question.
+    ///
+    /// # Errors
+    /// There is no terminal ([`codes::APPROVAL_NEEDED`](crate::diagnostic::codes::APPROVAL_NEEDED)), the person said
+    /// no, or pressed Ctrl-C.
+    fn ask(
+        &self,
+        instructions: &str,
+        questions: &BTreeMap<OutputName, String>,
+    ) -> Result<BTreeMap<OutputName, String>>;
 }

@@ -26,6 +26,11 @@ pub enum Verdict {
 }
 
 impl Measured {
+    /// A measurement that holds where `inside` is true.
+    pub(super) fn within(inside: bool, text: impl Into<String>) -> Self {
+        Self { verdict: if inside { Verdict::Holds } else { Verdict::Fails }, text: text.into() }
+    }
+
     /// A measurement that holds.
     pub fn holds(text: impl Into<String>) -> Self {
         Self { verdict: Verdict::Holds, text: text.into() }

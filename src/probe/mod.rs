@@ -1,9 +1,12 @@
 //! Probes: the trait, the table, and one file per kind.
 
-mod disk_free;
+mod file;
 mod kind;
+mod machine;
+mod postgres;
+mod service;
 
-use serde::{Deserialize as _, Serialize};
+use serde::{Deserialize, Serialize};
 
 pub use kind::{Measured, ProbeKind, Verdict};
 
@@ -14,7 +17,7 @@ use crate::step::KindInfo;
 macro_rules! probe_kinds {
     ($($variant:ident = $kind:ty;)*) => {
         /// A typed probe: one of the kinds.
-        #[derive(Clone, Debug, Serialize)]
+        #[derive(Clone, Debug, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum Probe {
             $(#[doc = concat!("A [`", stringify!($kind), "`].")] $variant($kind),)*
@@ -49,5 +52,13 @@ macro_rules! probe_kinds {
 }
 
 probe_kinds! {
-    DiskFree = disk_free::DiskFree;
+    DiskFree = machine::DiskFree;
+    ClockOffset = machine::ClockOffset;
+    MemoryAvailable = machine::MemoryAvailable;
+    File = file::File;
+    UnitActive = service::UnitActive;
+    PackageInstalled = service::PackageInstalled;
+    PortListening = service::PortListening;
+    Http = service::Http;
+    PostgresAnswers = postgres::PostgresAnswers;
 }

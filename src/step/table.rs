@@ -135,9 +135,11 @@ macro_rules! step_kinds {
 
 step_kinds! {
     AptPackage = super::apt_package::AptPackage;
+    Command = super::command::RunCommand;
+    Manual = super::manual::Manual;
 }
 
-/// The kinds of hactl, as loading needs them.
+/// The table, as loading runbooks needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Table;
 

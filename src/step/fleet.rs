@@ -1,0 +1,227 @@
+//! The steps of a runbook on a real fleet: what the driver drives in production and in the lab.
+
+use std::rc::Rc;
+
+use tokio::time::{Duration, sleep};
+
+use super::kind::{Evidence, Failure, Findings};
+use super::table::{Action, Table};
+use crate::access::World;
+use crate::diagnostic::{Error, Result, codes};
+use crate::digest::Digest;
+use crate::engine::seam::{Resolved, StepTasks, Steps, Task};
+use crate::journal::record::{Before, Observed, Outputs, Place};
+use crate::journal::{AttemptLabel, IntentRecorded, RollbackRecorded, RunState, TrialRecorded};
+use crate::name::HostName;
+use crate::plan::PhaseTasks;
+use crate::probe::{Probe, Verdict};
+use crate::runbook::{Bindings, Phase, Runbook, Step, StepOutputs};
+use crate::transport::ssh::{AttemptId, AttemptState};
+use crate::workspace::{Host, Workspace};
+
+/// How often a command that still runs is looked at.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// A runbook, the fleet it is carried out on, and the connections to it.
+#[derive(Debug)]
+pub struct Fleet {
+    runbook: Rc<Runbook>,
+    workspace: Rc<Workspace>,
+    world: World,
+}
+
+/// A resolved action with its probes.
+#[derive(Clone, Debug)]
+pub struct Call {
+    action: Action,
+    require: Vec<Probe>,
+    verify: Vec<Probe>,
+}
+
+impl Fleet {
+    /// Joins them.
+    #[must_use]
+    pub fn new(runbook: Rc<Runbook>, workspace: Rc<Workspace>, world: World) -> Self {
+        Self { runbook, workspace, world }
+    }
+
+    /// The connections.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The places of a phase's steps, in order.
+    #[must_use]
+    pub fn phase(&self, phase: &Phase) -> PhaseTasks {
+        let steps = phase.steps.iter().map(|step| self.tasks(step)).collect();
+        PhaseTasks { id: phase.id.clone(), title: phase.title.clone(), steps }
+    }
+
+    /// The places of a step: every host of its role, or none. (Loading refuses what happens once on several hosts.)
+    #[must_use]
+    pub fn tasks(&self, step: &Step) -> StepTasks {
+        let hosts: Vec<Option<HostName>> = match &step.on {
+            None => vec![None],
+            Some(role) => self.workspace.hosts_in(role).map(|host| Some(host.name.clone())).collect(),
+        };
+        let task = |host| Task {
+            place: Place { step: step.id.clone(), host },
+            title: step.title.clone(),
+            why: step.why.clone(),
+            gate: step.gate,
+            timeout: step.timeout.into(),
+            retries: step.retries,
+        };
+        StepTasks {
+            step: step.id.clone(),
+            parallel: step.parallel,
+            tasks: hosts.into_iter().map(task).collect(),
+        }
+    }
+
+    fn step(&self, task: &Task) -> Result<&Step> {
+        let (_, step) = self
+            .runbook
+            .step(&task.place.step)
+            .ok_or_else(|| Error::new(codes::INTERNAL, "the runbook has no such step").at(&task.place))?;
+        Ok(step)
+    }
+
+    fn host(&self, task: &Task) -> Option<&Host> {
+        task.place.host.as_ref().and_then(|name| self.workspace.host(name))
+    }
+
+    /// The probes that do not hold.
+    async fn failing(&self, place: &Place, probes: &[Probe]) -> Result<(Vec<String>, Vec<String>)> {
+        let view = self.world.view(place);
+        let (mut holding, mut failing) = (Vec::new(), Vec::new());
+        for probe in probes {
+            let measured = probe.measure(&view).await?;
+            match measured.verdict {
+                Verdict::Holds => holding.push(measured.text),
+                Verdict::Fails => failing.push(measured.text),
+            }
+        }
+        Ok((holding, failing))
+    }
+}
+
+impl Steps for Fleet {
+    type Action = Call;
+
+    fn resolve(&self, task: &Task, state: &RunState) -> Result<Resolved<Call>> {
+        let step = self.step(task)?;
+        let outputs: StepOutputs =
+            state.checkpoints().map(|(place, c)| (place.clone(), c.outputs.clone())).collect();
+        let bindings = Bindings {
+            workspace: &self.workspace,
+            runbook: &self.runbook,
+            host: self.host(task),
+            outputs: &outputs,
+        };
+        let action = step.resolve::<Table>(&bindings)?;
+        let require = step.resolve_require::<Table>(&bindings)?;
+        let verify = step.resolve_verify::<Table>(&bindings)?;
+        let digest = Digest::of_json(&action).map_err(|e| {
+            Error::new(codes::INTERNAL, "an action without a JSON form").source(e).at(&task.place)
+        })?;
+
+        let view = self.world.view(&task.place);
+        let mut hosts: Vec<HostName> = task.place.host.iter().cloned().collect();
+        for further in action.further_hosts(&view) {
+            if !hosts.contains(&further) {
+                hosts.push(further);
+            }
+        }
+        let mut identities =
+            hosts.iter().map(|name| self.world.identity(name)).collect::<Result<Vec<_>>>()?;
+        let objects = action.objects(&view);
+        let typed_name = match (&task.place.host, objects.first()) {
+            (Some(host), _) => host.to_string(),
+            (None, Some(object)) => object.clone(),
+            (None, None) => self.workspace.fleet.to_string(),
+        };
+        identities.extend(objects);
+        Ok(Resolved {
+            digest,
+            effect: action.effect(),
+            way_back: action.way_back(),
+            hosts,
+            identities,
+            typed_name,
+            action: Call { action, require, verify },
+        })
+    }
+
+    async fn check(&self, task: &Task, call: &Call) -> Result<Findings> {
+        let (holding, failing) = self.failing(&task.place, &call.require).await?;
+        let mut findings = Findings::default();
+        for text in failing {
+            findings.block(text);
+        }
+        // What the kind itself checks may build on what the probes require.
+        if findings.blocking().next().is_none() {
+            findings.0.extend(call.action.check(&self.world.view(&task.place)).await?.0);
+        }
+        for text in holding {
+            findings.note(text);
+        }
+        Ok(findings)
+    }
+
+    async fn observe(&self, task: &Task, call: &Call, before: Option<&Before>) -> Result<Observed> {
+        call.action.observe(&self.world.view(&task.place), before).await
+    }
+
+    async fn apply(&self, _task: &Task, call: &Call, intent: &IntentRecorded) -> Result<Outputs, Failure> {
+        call.action.apply(&self.world.hands(intent)).await
+    }
+
+    async fn settle(
+        &self,
+        task: &Task,
+        label: AttemptLabel,
+        hosts: &[HostName],
+        state: &RunState,
+    ) -> Result<()> {
+        let attempt = attempt_id(state, &task.place, label)?;
+        for host in hosts {
+            while let AttemptState::Running { .. } = self.world.settle(host, &attempt).await? {
+                sleep(AGAIN).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn verify(&self, task: &Task, call: &Call, trial: &TrialRecorded) -> Result<Evidence> {
+        let mut evidence = call.action.verify(&self.world.trial(trial)).await?;
+        let (holding, failing) = self.failing(&task.place, &call.verify).await?;
+        if failing.is_empty() {
+            evidence.facts.extend(holding);
+            Ok(evidence)
+        } else {
+            Err(Error::new(codes::NOT_VERIFIED, failing.join("; ")))
+        }
+    }
+
+    async fn undo(&self, _task: &Task, call: &Call, rollback: &RollbackRecorded) -> Result<(), Failure> {
+        call.action.undo(&self.world.undoing(rollback)).await
+    }
+}
+
+/// The claim of an attempt that may still be out there.
+fn attempt_id(state: &RunState, place: &Place, label: AttemptLabel) -> Result<AttemptId> {
+    let (Some(run), Some((seq, _))) = (state.run(), state.last()) else {
+        return Err(Error::new(codes::INTERNAL, "an attempt without a run").at(place));
+    };
+    Ok(AttemptId {
+        fleet: run.fleet.clone(),
+        run: run.run.clone(),
+        epoch: state.epoch(),
+        seq,
+        step: place.step.clone(),
+        place_host: place.host.clone(),
+        label,
+    })
+}
