@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
+use super::common::{output, recall, remember};
 use super::{Effect, Evidence, Failure, OutputType, Scope, StepKind, WayBack};
 use crate::access::s3::{S3Hands, S3Identity, S3Trial, S3View};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Code, Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
-use crate::name::{OutputName, RunId};
+use crate::name::RunId;
 use crate::transport::s3::{BucketState, PutIf, Versioning};
 use crate::units::Size;
 
@@ -89,9 +89,9 @@ impl StepKind for S3Bucket {
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
         // What stood before the first intent is all that tells who made it; without that it is not ours.
-        match Existed::of(hands.before()) {
-            Existed::Yes => Ok(()),
-            Existed::No => remove(&hands.s3().await?, &hands.attempt().run).await,
+        match recall(hands.before()).map_err(Failure::NotStarted)? {
+            Some(Stood { existed: Existed::No }) => remove(&hands.s3().await?, &hands.attempt().run).await,
+            Some(Stood { existed: Existed::Yes }) | None => Ok(()),
         }
     }
 }
@@ -121,7 +121,7 @@ impl S3Bucket {
                     details.push("versioning turned on, if the server knows it".into());
                 }
                 let change = Change { summary: format!("make the bucket {at}"), details };
-                Ok(Observed::NotApplied { change, before: Existed::No.stood() })
+                Ok(Observed::NotApplied { change, before: remember(&Stood { existed: Existed::No })? })
             }
             BucketState::Exists => {
                 let versioning = s3.versioning().await?;
@@ -137,7 +137,7 @@ impl S3Bucket {
                     summary: format!("turn on the versioning of the bucket {at}"),
                     details: vec![format!("it is {} now", versioning.as_str())],
                 };
-                Ok(Observed::NotApplied { change, before: Existed::Yes.stood() })
+                Ok(Observed::NotApplied { change, before: remember(&Stood { existed: Existed::Yes })? })
             }
         }
     }
@@ -190,7 +190,7 @@ async fn try_out(s3: &S3Trial) -> Result<Evidence> {
     };
     evidence.facts.push(fact.into());
     evidence.outputs = outputs(&settings.bucket, versioning)?;
-    evidence.outputs.insert(name("conditional-writes")?, OutputValue::Boolean(honoured));
+    evidence.outputs.insert(output("conditional-writes")?, OutputValue::Boolean(honoured));
     Ok(evidence)
 }
 
@@ -218,18 +218,6 @@ async fn remove(s3: &S3Hands, run: &RunId) -> Result<(), Failure> {
     match s3.delete_bucket().await {
         Err(error) if error.code() == codes::S3_NO_BUCKET => Ok(()),
         removed => removed.map_err(of_first_request),
-    }
-}
-
-impl Existed {
-    fn stood(self) -> Before {
-        Before(json!(Stood { existed: self }))
-    }
-
-    fn of(before: Option<&Before>) -> Self {
-        before
-            .and_then(|b| serde_json::from_value::<Stood>(b.0.clone()).ok())
-            .map_or(Self::Yes, |stood| stood.existed)
     }
 }
 
@@ -309,11 +297,7 @@ async fn conditional_writes(s3: &S3Trial) -> Result<Conditional> {
 
 fn outputs(bucket: &str, versioning: Versioning) -> Result<Outputs> {
     Ok(Outputs::from([
-        (name("bucket")?, OutputValue::String(bucket.to_owned())),
-        (name("versioning")?, OutputValue::String(versioning.as_str().to_owned())),
+        (output("bucket")?, OutputValue::String(bucket.to_owned())),
+        (output("versioning")?, OutputValue::String(versioning.as_str().to_owned())),
     ]))
-}
-
-fn name(text: &str) -> Result<OutputName> {
-    OutputName::new(text).map_err(|e| Error::new(codes::INTERNAL, format!("{text:?} is no output name: {e}")))
 }

@@ -3,12 +3,13 @@
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use super::common::output;
 use super::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
-use crate::name::{OutputName, SecretName};
+use crate::name::SecretName;
 use crate::sealed;
 
 /// The name of the one output.
@@ -174,7 +175,6 @@ impl Secret {
     }
 
     fn output(&self, digest: Digest) -> Result<Outputs> {
-        let name = OutputName::new(OUTPUT).map_err(|e| Error::new(codes::INTERNAL, e.to_string()))?;
-        Ok(Outputs::from([(name, OutputValue::Secret { name: self.name.to_string(), digest })]))
+        Ok(Outputs::from([(output(OUTPUT)?, OutputValue::Secret { name: self.name.to_string(), digest })]))
     }
 }

@@ -137,6 +137,9 @@ step_kinds! {
     AptPackage = super::apt_package::AptPackage;
     Command = super::command::RunCommand;
     Manual = super::manual::Manual;
+    S3Bucket = super::s3_bucket::S3Bucket;
+    S3RestoreCredential = super::s3_restore_credential::S3RestoreCredential;
+    Secret = super::secret::Secret;
 }
 
 /// The table, as loading runbooks needs it.
