@@ -44,6 +44,8 @@ fn a_good_workspace_is_read_with_its_defaults() {
     assert_eq!(workspace.digest, Digest::of(WORKSPACE));
     assert_eq!(loaded.runbook.digest(), Digest::of(RUNBOOK));
     assert!(!workspace.is_rehearsal());
+    let lab = changed(WORKSPACE, "[ssh]", "[lab]\nname = \"default\"\n\n[ssh]");
+    assert!(load_texts(&lab, RUNBOOK).unwrap().workspace.is_rehearsal());
     let order: Vec<&str> = loaded.runbook.inputs.iter().map(|input| input.name.as_str()).collect();
     assert_eq!(order, ["public_host", "port"]);
 }
