@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand};
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::diagnostic::{Error, Exit, Result, codes};
-use crate::lab::{Lab, LabName, Progress, Scene, WorkspaceFor};
+use crate::lab::{Lab, LabName, Link, Progress, Reality, Running, Scene, WorkspaceFor};
 use crate::name::HostName;
 
 /// Arguments of `hactl lab`.
@@ -39,6 +40,18 @@ pub enum LabCommand {
     },
     /// Take the lab away: processes, namespaces, files (the image stays)
     Down,
+    /// Show what is there, which parts are real, and the snapshots
+    Status,
+    /// Shut all machines down, keep their disks under a name, start them again
+    Snapshot {
+        /// The snapshot's name
+        snapshot: String,
+    },
+    /// Put all disks back to what a snapshot holds, and start the machines
+    Restore {
+        /// The snapshot's name
+        snapshot: String,
+    },
     /// Take a machine's power
     Kill {
         /// The machine
@@ -93,6 +106,15 @@ pub fn run(args: &LabArgs) -> Result<u8> {
             say(&format!("lab {} is up after {:.1} s", state.name, began.elapsed().as_secs_f32()))?;
         }
         LabCommand::Down => lab.down()?,
+        LabCommand::Status => status(&lab)?,
+        LabCommand::Snapshot { snapshot } => {
+            let began = Instant::now();
+            lab.snapshot(snapshot, SystemClock.now(), &|progress| show(&progress, began))?;
+        }
+        LabCommand::Restore { snapshot } => {
+            let began = Instant::now();
+            lab.restore(snapshot, &|progress| show(&progress, began))?;
+        }
         LabCommand::Kill { node } => lab.kill(node)?,
         LabCommand::Start { node } => lab.start(node)?,
         LabCommand::Cut { node } => lab.cut(node)?,
@@ -106,6 +128,28 @@ pub fn run(args: &LabArgs) -> Result<u8> {
         }
     }
     Ok(Exit::Done as u8)
+}
+
+fn status(lab: &Lab) -> Result<()> {
+    let status = lab.status()?;
+    say(&format!("lab {}, no route out, entered by {}", lab.name(), lab.namespace_path().display()))?;
+    for seen in &status.machines {
+        let running = match (seen.running, seen.machine.link) {
+            (Running::Yes, Link::Connected) => "running",
+            (Running::Yes, Link::Cut) => "cut off",
+            (Running::No, Link::Connected | Link::Cut) => "off",
+        };
+        let (word, what) = match seen.reality {
+            Reality::Real(what) => ("real", what),
+            Reality::StandIn(what) => ("stand-in", what),
+        };
+        let (name, address) = (&seen.machine.name, seen.machine.address);
+        say(&format!("  {name:<10} {address:<15} {running:<8} {word}: {what}"))?;
+    }
+    for snapshot in &status.snapshots {
+        say(&format!("  snapshot {} of {:.0}", snapshot.name, snapshot.at))?;
+    }
+    Ok(())
 }
 
 fn show(progress: &Progress, began: Instant) {

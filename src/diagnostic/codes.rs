@@ -212,6 +212,7 @@ codes! {
     LAB_BUSY = "lab::busy", Locked, "another hactl is working on this lab";
     LAB_NOT_UP = "lab::not-up", Failed, "there is no lab of this name";
     LAB_NO_MACHINE = "lab::no-machine", Usage, "the lab has no machine of this name";
+    LAB_NO_SNAPSHOT = "lab::no-snapshot", Usage, "the lab has no snapshot of this name";
     LAB_BOOT = "lab::boot", Failed, "a machine of the lab did not come up";
     LAB_WORKSPACE = "lab::workspace", Usage, "a folder holds a workspace that is not this lab's";
     LAB_LEFTOVERS = "lab::leftovers", Failed, "something of a lab could not be removed";

@@ -16,7 +16,9 @@ mod image;
 mod leftovers;
 mod machine;
 mod network;
+mod snapshot;
 mod state;
+mod status;
 mod store;
 mod workspace;
 
@@ -32,7 +34,9 @@ use crate::name::HostName;
 
 pub use host::{Missing, become_root, install_packages, missing_packages};
 pub use progress::Progress;
+pub use snapshot::Snapshot;
 pub use state::{LabName, Link, MachineKind, MachineState, Power, Scene, State};
+pub use status::{Reality, Running, Seen, Status};
 pub use workspace::{WorkspaceFor, give_back};
 
 /// The environment variable that moves the lab's folder, for tests and for machines with a small /var.

@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::exec::io;
 use super::image::Image;
+use super::snapshot::Snapshot;
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::name::{HostName, NameError, RoleName};
 
 /// The version of the state file that this hactl writes and reads.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The second octet of every lab's network, `10.77.<slot>.0/24`.
 const NETWORK: u8 = 77;
 /// How many slots there are; two labs at once never have the same one.
@@ -165,6 +166,8 @@ pub struct State {
     pub scene: Scene,
     /// Its machines.
     pub machines: Vec<MachineState>,
+    /// What it can be put back to.
+    pub snapshots: Vec<Snapshot>,
 }
 
 impl State {
@@ -206,6 +209,7 @@ impl State {
             image: image.digest,
             scene: scene.clone(),
             machines,
+            snapshots: Vec::new(),
         })
     }
 
