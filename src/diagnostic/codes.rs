@@ -129,6 +129,8 @@ codes! {
     IN_DOUBT = "engine::in_doubt", InDoubt, "an attempt may or may not have had its effect, and observing cannot decide it";
     DRIFT = "engine::files_changed", OutOfDate, "hactl.toml or the runbook was changed after the run began";
     STEP_PARAMETERS = "step::parameters", Usage, "the parameters of a step make no sense together";
+    NOT_IN_DOUBT = "engine::not_in_doubt", Usage, "a decision was given for a step that is not in doubt";
+    CANNOT_SKIP = "engine::cannot_skip", Usage, "a step that has begun cannot be left out";
     DRIFTED = "engine::drifted", Failed, "a verified change is no longer there";
     APPROVAL_NEEDED = "engine::approval_needed", ApprovalNeeded, "a gate needs an approval, and there is no terminal to ask at";
     APPROVAL_REFUSED = "engine::approval_refused", ApprovalNeeded, "the operator said no at a gate";

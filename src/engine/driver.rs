@@ -9,8 +9,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::approver::{Answer, Approver, Question};
-use super::gate::{Binding, Cleared};
+use super::approver::Approver;
 use super::interrupt::Interrupt;
 use super::seam::{Resolved, StepTasks, Steps, Task};
 use super::state::State;
@@ -18,16 +17,13 @@ use crate::clock::Clock;
 use crate::diagnostic::{Error, Result, codes};
 use crate::event::{Event, Listener};
 use crate::evidence::EvidenceStore;
-use crate::journal::record::{Approval, AttemptNumber, Before, Change, Observed, Operator, Place, Record};
-use crate::journal::{AttemptLabel, Journal, Purpose};
+use crate::journal::Journal;
+use crate::journal::record::{Before, Observed, Operator, Place, Record};
 use crate::name::PhaseId;
-use crate::runbook::Gate;
 use crate::step::{Effect, Failure, Findings, Weight};
 
 /// How long one look at the world may take.
-const LOOK: Duration = Duration::from_secs(120);
-/// How long an approval counts.
-const APPROVAL_LASTS: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+pub(super) const LOOK: Duration = Duration::from_secs(120);
 /// How often something that is under way is looked at again.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -229,164 +225,39 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         }
     }
 
-    /// Lets the step through, or stops with what would let it through.
-    fn gate(
-        &self,
-        task: &Task,
-        resolved: &Resolved<S::Action>,
-        findings: &Findings,
-        change: Change,
-        before: Before,
-    ) -> Result<Cleared> {
-        let place = &task.place;
-        if task.gate == Gate::None {
-            return Cleared::without_gate(task.gate, place.clone(), resolved.digest, change, before);
-        }
-        let binding = self.binding(place, resolved, &change)?;
-        if let Some(approval) = self.journal.state().approval(&binding, self.clock.now())? {
-            return Cleared::by_approval(
-                place.clone(),
-                resolved.digest,
-                change,
-                before,
-                binding,
-                &approval,
-                self.clock.now(),
-            );
-        }
-        if self.state_of(place) != State::AwaitingApproval {
-            self.journal.append(Record::AwaitingApproval { place: place.clone(), binding })?;
-        }
-        let approval = self.ask(task, resolved, findings, &change, binding)?;
-        self.journal.append(Record::Approved(approval.clone()))?;
-        Cleared::by_approval(
-            place.clone(),
-            resolved.digest,
-            change,
-            before,
-            binding,
-            &approval,
-            self.clock.now(),
-        )
-    }
-
-    /// Puts the gate's question, and turns a yes into an approval (not recorded yet).
-    fn ask(
-        &self,
-        task: &Task,
-        resolved: &Resolved<S::Action>,
-        findings: &Findings,
-        change: &Change,
-        binding: crate::digest::Digest,
-    ) -> Result<Approval> {
-        let place = &task.place;
-        let question = Question {
-            place,
-            title: &task.title,
-            why: task.why.as_deref(),
-            gate: task.gate,
-            change,
-            way_back: &resolved.way_back,
-            findings,
-            typed_name: &resolved.typed_name,
-        };
-        let shown = self.evidence.put("what the gate showed", question.text().as_bytes())?;
-        match self.approver.ask(&question)? {
-            Answer::Yes(how) => Ok(Approval {
-                place: place.clone(),
-                binding,
-                by: self.operator.clone(),
-                how,
-                shown,
-                expires: self.clock.now().saturating_add(APPROVAL_LASTS).unwrap_or(jiff::Timestamp::MAX),
-            }),
-            Answer::No => Err(Error::new(codes::APPROVAL_REFUSED, "the approval was refused")
-                .state("nothing was changed")
-                .next("hactl resume asks again")),
-            Answer::NobodyThere => {
-                let command = match &place.host {
-                    Some(host) => format!("hactl approve {} --host {host}", place.step),
-                    None => format!("hactl approve {}", place.step),
-                };
-                Err(Error::new(
-                    codes::APPROVAL_NEEDED,
-                    "this step needs an approval, and there is no terminal to ask at",
-                )
-                .state("nothing was changed")
-                .next(format!("{command}   (at a terminal)"))
-                .next("then: hactl resume"))
-            }
-        }
-    }
-
-    /// Approves a place ahead: observes, asks the gate's own question, records the answer.
+    /// Leaves a step out. It stays unproven.
     ///
     /// # Errors
-    /// There is nothing to approve, or the answer was no.
-    pub async fn approve_ahead(&self, task: &Task) -> Result<()> {
+    /// The step has begun, so that leaving it out would leave something half done.
+    pub fn skip(&self, task: &Task, reason: &str) -> Result<()> {
         let place = &task.place;
-        let resolved = self.resolve(task)?;
-        let findings =
-            self.look(place, "checking what it requires", self.steps.check(task, &resolved.action)).await?;
-        match self.observe_settled(task, &resolved, None).await? {
-            Observed::NotApplied { change, .. } if task.gate != Gate::None => {
-                let binding = self.binding(place, &resolved, &change)?;
-                let approval = self.ask(task, &resolved, &findings, &change, binding)?;
-                self.journal.append(Record::Approved(approval))?;
+        match self.state_of(place) {
+            State::Pending
+            | State::Ready
+            | State::AwaitingApproval
+            | State::Failed
+            | State::RolledBack
+            | State::Skipped => {
+                let by = self.operator.clone();
+                self.journal.append(Record::Skipped {
+                    place: place.clone(),
+                    reason: reason.to_owned(),
+                    by,
+                })?;
                 Ok(())
             }
-            Observed::NotApplied { .. } | Observed::Applied(_) => {
-                Err(Error::new(codes::NOTHING_TO_APPROVE, "this step needs no approval now")
-                    .at(place)
-                    .next("hactl plan"))
-            }
-            Observed::Running(what) | Observed::Indeterminate(what) => {
-                Err(Error::new(codes::CANNOT_TELL, format!("cannot tell how things stand: {what}")).at(place))
-            }
-        }
-    }
-
-    /// Settles a doubt by observing; stops where that cannot tell.
-    async fn decide(&self, task: &Task) -> Result<()> {
-        let place = &task.place;
-        let resolved = self.resolve(task)?;
-        let (attempt, before) = {
-            let state = self.journal.state();
-            let checkpoint = state.checkpoint(place);
-            (checkpoint.map_or(AttemptNumber(0), |c| c.attempt), checkpoint.and_then(|c| c.before.clone()))
-        };
-        self.busy(place, "in doubt: looking at what became of the last attempt");
-        let label = AttemptLabel { purpose: Purpose::Action, number: attempt };
-        let state = self.journal.state();
-        self.look(place, "settling", self.steps.settle(task, label, &resolved.hosts, &state))
-            .await
-            .map_err(|e| self.still_in_doubt(e))?;
-        let observed = self
-            .observe_settled(task, &resolved, before.as_ref())
-            .await
-            .map_err(|e| self.still_in_doubt(e))?;
-        let unclear = match &observed {
-            Observed::Applied(_) | Observed::NotApplied { .. } => None,
-            Observed::Running(why) | Observed::Indeterminate(why) => Some(why.clone()),
-        };
-        self.journal.append(Record::Decided { place: place.clone(), attempt, observed, by: None })?;
-        match unclear {
-            None => Ok(()),
-            Some(why) => Err(Error::new(
-                codes::IN_DOUBT,
-                format!("in doubt, and observing cannot decide it: {why}"),
+            state @ (State::Intended
+            | State::Applied
+            | State::Verified
+            | State::InDoubt
+            | State::RollingBack
+            | State::RollbackFailed) => Err(Error::new(
+                codes::CANNOT_SKIP,
+                format!("the step is {state}, and cannot be left out any more"),
             )
-            .state("the last attempt may or may not have had its effect; hactl will not run it again blindly")
-            .next(format!("look for yourself, then: hactl resume --decide {}=applied", decision_name(place)))
-            .next(format!("or: hactl resume --decide {}=not-applied", decision_name(place)))),
+            .at(place)
+            .next("hactl phase rollback N takes the whole phase back")),
         }
-    }
-
-    fn still_in_doubt(&self, error: Error) -> Error {
-        Error::new(codes::IN_DOUBT, "in doubt, and it cannot be looked at now")
-            .source(error)
-            .state("the last attempt may or may not have had its effect; nothing else was tried")
-            .next("when the host answers again: hactl resume")
     }
 
     /// Verifies a change that is there.
@@ -462,7 +333,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     }
 
     /// Observes, waiting while something is under way, for at most the step's timeout.
-    async fn observe_settled(
+    pub(super) async fn observe_settled(
         &self,
         task: &Task,
         resolved: &Resolved<S::Action>,
@@ -486,32 +357,27 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         }
     }
 
-    /// What an approval of this action on this place binds.
-    fn binding(
+    pub(super) async fn look<T>(
         &self,
         place: &Place,
-        resolved: &Resolved<S::Action>,
-        change: &Change,
-    ) -> Result<crate::digest::Digest> {
-        let state = self.journal.state();
-        let run = state.run().ok_or_else(|| Error::new(codes::INTERNAL, "no run has begun"))?;
-        Binding {
-            fleet: &run.fleet,
-            runbook: run.runbook_bytes.digest,
-            place,
-            action: resolved.digest,
-            change,
-            identities: &resolved.identities,
-        }
-        .digest()
+        doing: &str,
+        look: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        self.within(LOOK, place, doing, look).await
     }
 
-    async fn look<T>(&self, place: &Place, doing: &str, look: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        place: &Place,
+        doing: &str,
+        look: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         self.busy(place, doing);
-        match timeout(LOOK, look).await {
+        match timeout(limit, look).await {
             Ok(result) => result,
             Err(_elapsed) => {
-                let limit = humantime::format_duration(LOOK);
+                let limit = humantime::format_duration(limit);
                 Err(Error::new(codes::STEP_TIMEOUT, format!("{doing} took longer than {limit}"))
                     .state("nothing was changed by looking")
                     .next("hactl doctor"))
@@ -519,18 +385,12 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         }
     }
 
-    fn resolve(&self, task: &Task) -> Result<Resolved<S::Action>> {
+    pub(super) fn resolve(&self, task: &Task) -> Result<Resolved<S::Action>> {
         self.steps.resolve(task, &self.journal.state())
     }
 
-    fn state_of(&self, place: &Place) -> State {
+    pub(super) fn state_of(&self, place: &Place) -> State {
         self.journal.state().checkpoint(place).map_or(State::Pending, |c| c.state)
-    }
-
-    fn doubt(&self, place: &Place, why: &str) -> Result<()> {
-        let attempt = self.journal.state().checkpoint(place).map_or(AttemptNumber(0), |c| c.attempt);
-        self.journal.append(Record::InDoubt { place: place.clone(), attempt, why: why.to_owned() })?;
-        Ok(())
     }
 
     /// Records a failure and hands the error back.
@@ -563,15 +423,6 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             };
             self.listener.event(Event::Found { place: place.clone(), weight, text: finding.text.clone() });
         }
-    }
-}
-
-/// A place as `--decide` names it.
-#[must_use]
-pub fn decision_name(place: &Place) -> String {
-    match &place.host {
-        Some(host) => format!("{}@{host}", place.step),
-        None => place.step.to_string(),
     }
 }
 
