@@ -30,8 +30,77 @@ json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_needs_command" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_needs_command" -s V -l version -d 'Print version'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "check" -d 'Load and check the workspace and its runbook, offline; shows every problem at once'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "proof" -d 'Show what was proven, how strongly, and until when it counts'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "journal" -d 'Show what happened, or check that the journal is whole'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "runbook" -d 'List, print or eject the bundled runbooks'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "lab" -d 'Make, look at, disturb and take away a sealed lab of real machines'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "kinds" -d 'List the step kinds and probes that a runbook can be written with'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "completions" -d 'Print the completions for a shell'
+complete -c hactl -n "__fish_hactl_using_subcommand check" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand check" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand check" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and not __fish_seen_subcommand_from list show" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and not __fish_seen_subcommand_from list show" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and not __fish_seen_subcommand_from list show" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and not __fish_seen_subcommand_from list show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and not __fish_seen_subcommand_from list show" -f -a "list" -d 'List the newest proof of each property of each component'
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and not __fish_seen_subcommand_from list show" -f -a "show" -d 'Show what was compared, where, what was measured, and the evidence'
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and __fish_seen_subcommand_from list" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and __fish_seen_subcommand_from list" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and __fish_seen_subcommand_from list" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and __fish_seen_subcommand_from show" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and __fish_seen_subcommand_from show" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and __fish_seen_subcommand_from show" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand proof; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -f -a "show" -d 'Tell what was recorded, in order'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -f -a "verify" -d 'Check every line, the chain between them, and the evidence that they name'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from show" -l last -d 'Only the last so many records' -r
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from show" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from show" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from show" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from verify" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from verify" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from verify" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and not __fish_seen_subcommand_from list show eject" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and not __fish_seen_subcommand_from list show eject" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and not __fish_seen_subcommand_from list show eject" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and not __fish_seen_subcommand_from list show eject" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and not __fish_seen_subcommand_from list show eject" -f -a "list" -d 'List the bundled runbooks'
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and not __fish_seen_subcommand_from list show eject" -f -a "show" -d 'Print a bundled runbook\'s TOML'
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and not __fish_seen_subcommand_from list show eject" -f -a "eject" -d 'Write a bundled runbook as a file of your own, to be changed'
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from list" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from list" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from list" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from show" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from show" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from show" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from eject" -l into -d 'Into which folder' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from eject" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from eject" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from eject" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from eject" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -l name -d 'The lab\'s name; labs of different names live side by side' -r
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
@@ -46,9 +115,10 @@ complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_sub
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "heal" -d 'Connect a machine again'
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "power-cut" -d 'Take every machine\'s power at once'
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "ssh" -d 'Log in to a machine, or run a command on it'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l nodes -d 'How many plain machines to start' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l nodes -d 'So many plain machines, instead of the single server with its databases and the prover' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l workspace -d 'Write a workspace for the lab into this folder' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l runbook -d 'The runbook of that workspace' -r
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l name -d 'The lab\'s name; labs of different names live side by side' -r
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
@@ -95,6 +165,11 @@ complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcomm
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand kinds" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand kinds" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand kinds" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand kinds" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand completions" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand completions" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"

@@ -20,6 +20,7 @@ pub mod lab;
 pub mod name;
 pub mod plan;
 pub mod probe;
+pub mod proof;
 pub mod redact;
 pub mod render;
 pub mod runbook;

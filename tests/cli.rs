@@ -65,3 +65,308 @@ fn an_unknown_command_is_a_usage_error() {
     For more information, try '--help'.
     ");
 }
+
+/// A workspace of two hosts and a small runbook of its own.
+fn small() -> Place {
+    let place = Place::new();
+    place.write("hactl.toml", HACTL_TOML);
+    place.write("small.toml", SMALL_TOML);
+    place
+}
+
+const HACTL_TOML: &str = r#"runbook = "./small.toml"
+fleet = "pair"
+
+[ssh]
+user = "ops"
+
+[[host]]
+name = "node-1"
+address = "192.0.2.1"
+roles = ["web"]
+
+[[host]]
+name = "node-2"
+address = "192.0.2.2"
+roles = ["web"]
+"#;
+
+const SMALL_TOML: &str = r#"[runbook]
+name = "small"
+title = "Two tools on two hosts"
+summary = "For tests."
+
+[roles.web]
+help = "where the tools go"
+
+[[component]]
+name = "tools"
+tier = "none"
+replicas = 2
+survives = ["loss of a host"]
+proven_by = ["failover"]
+
+[[phase]]
+id = "0"
+title = "Tools"
+
+[[phase.step]]
+id = "jq"
+title = "Install jq"
+on = "web"
+gate = "confirm"
+[phase.step.action.apt_package]
+packages = ["jq"]
+
+[[phase]]
+id = "1"
+title = "More tools"
+
+[[phase.step]]
+id = "zstd"
+title = "Install zstd"
+on = "web"
+[phase.step.action.apt_package]
+packages = ["zstd"]
+"#;
+
+#[test]
+fn without_a_workspace_the_error_says_where_it_was_looked_for() {
+    assert_snapshot!(Place::new().hactl(&["check"]), @"
+    exit 2
+    --- stderr
+    error[workspace::not_found]: there is no hactl.toml in [DIR] or a
+      folder above it
+      next:    go to the folder with hactl.toml, or name it: hactl --workspace DIR …
+      next:    to try a runbook in a lab first: hactl rehearse
+    ");
+}
+
+#[test]
+fn a_sound_workspace_is_told_in_short() {
+    assert_snapshot!(small().hactl(&["check"]), @"
+    exit 0
+    --- stdout
+    runbook  small (small.toml): Two tools on two hosts
+    fleet    pair, the real servers
+    role     web: node-1, node-2
+    phase    0: Tools (1 step, 1 gate)
+    phase    1: More tools (1 step, 0 gates)
+    no problems found
+    ");
+    assert_snapshot!(small().hactl(&["check", "--output", "json"]), @r#"
+    exit 0
+    --- stdout
+    {"event":"checked","runbook":"small","fleet":"pair","rehearsal":null,"phases":2,"steps":2,"hosts":["node-1","node-2"]}
+    "#);
+}
+
+#[test]
+fn every_problem_is_shown_at_once_for_people_and_for_programs() {
+    let place = small();
+    place.write("hactl.toml", &HACTL_TOML.replace("\"web\"", "\"wbe\"").replace("fleet", "flet"));
+    assert_snapshot!(place.hactl(&["check"]), @r#"
+    exit 2
+    --- stderr
+    file::missing_key
+
+      x hactl.toml lacks fleet
+       ,-[hactl.toml:1:1]
+     1 | runbook = "./small.toml"
+       : ^
+       : `-- fleet belongs here
+     2 | flet = "pair"
+       `----
+
+    runbook::role_hosts
+
+      x no host has the role web
+       ,-[hactl.toml:1:11]
+     1 | runbook = "./small.toml"
+       :           ^^^^^^^|^^^^^^
+       :                  `-- small wants it
+     2 | flet = "pair"
+       `----
+      help: web: where the tools go; roles = ["web"] in a [[host]] gives it
+
+    file::unknown_key
+
+      x hactl.toml has no key "flet"
+       ,-[hactl.toml:2:1]
+     1 | runbook = "./small.toml"
+     2 | flet = "pair"
+       : ^^|^
+       :   `-- not known
+     3 | 
+       `----
+      help: did you mean "fleet"? Known: runbook, inputs, fleet, lab, ssh, host,
+            s3, postgres, pgbackrest, age
+
+    error[file::invalid]: 3 problems in hactl.toml
+      next:    mend them, then: hactl check
+    "#);
+    let ran = place.hactl(&["check", "--output", "json"]);
+    assert_snapshot!(ran.stdout, @r#"{"event":"error","code":"file::invalid","exit":2,"message":"3 problems in hactl.toml","causes":[],"next":["mend them, then: hactl check"],"problems":[{"code":"file::missing_key","message":"hactl.toml lacks fleet","file":"hactl.toml","line":1,"column":1},{"code":"runbook::role_hosts","message":"no host has the role web","file":"hactl.toml","line":1,"column":11,"help":"web: where the tools go; roles = [\"web\"] in a [[host]] gives it"},{"code":"file::unknown_key","message":"hactl.toml has no key \"flet\"","file":"hactl.toml","line":2,"column":1,"help":"did you mean \"fleet\"? Known: runbook, inputs, fleet, lab, ssh, host, s3, postgres, pgbackrest, age"}]}"#);
+}
+
+#[test]
+fn a_journal_that_does_not_exist_yet_is_empty() {
+    assert_snapshot!(small().hactl(&["journal", "show"]), @"
+    exit 0
+    --- stdout
+    nothing was recorded yet
+    ");
+    assert_snapshot!(small().hactl(&["journal", "verify"]), @"
+    exit 0
+    --- stdout
+    0 records, each whole and following on the one before
+    0 pieces of evidence, each as it was kept
+    ");
+    assert_snapshot!(small().hactl(&["proof", "list"]), @"
+    exit 0
+    --- stdout
+    nothing was proven yet
+    ");
+    assert_snapshot!(small().hactl(&["proof", "show", "tools/failover"]), @"
+    exit 2
+    --- stderr
+    error[no_proof]: there is no proof tools/failover
+      next:    hactl proof list
+    ");
+}
+
+#[test]
+fn the_golden_journal_is_told_in_words() {
+    let place = small();
+    place.write(".hactl/journal.jsonl", include_str!("golden/journal-v1.jsonl"));
+    assert_snapshot!(place.hactl(&["journal", "show"]), @"
+    exit 0
+    --- stdout
+        1  2026-11-21 12:00:00  the journal's last line was incomplete (17 bytes)
+                                    and was cut off
+        2  2026-11-21 12:00:01  plan 64879f7d6b96 recorded
+        3  2026-11-21 12:00:03  run run-1 of cell0, a rehearsal in lab lab, fleet
+                                    cell0, begun by ada@desk
+        4  2026-11-21 12:00:04  ada@desk took the journal over from another machine
+                                    (epoch 2)
+        5  2026-11-21 12:00:06  bucket: cannot tell: no answer
+        6  2026-11-21 12:00:07  bucket: is there already
+        7  2026-11-21 12:00:09  bucket: verifying
+        8  2026-11-21 12:00:10  bucket: verified
+                                  versioning is on
+        9  2026-11-21 12:00:12  wal-archive on node-1: will change: restart
+                                    postgresql@17-main
+       10  2026-11-21 12:00:13  wal-archive on node-1: waits for approval
+       11  2026-11-21 12:00:15  wal-archive on node-1: approved by ada@desk (name
+                                   typed at the prompt)
+       12  2026-11-21 12:00:16  an approval no longer counts: the change is another
+                                   one
+       13  2026-11-21 12:00:18  wal-archive on node-1: approved by ada@desk
+                                   (answered by --yes in a rehearsal)
+       14  2026-11-21 12:00:19  wal-archive on node-1: changing, attempt 1: restart
+                                   postgresql@17-main
+       15  2026-11-21 12:00:21  wal-archive on node-1: did not begin, nothing was
+                                   changed: claim refused
+       16  2026-11-21 12:00:22  wal-archive on node-1: under way: a restart
+       17  2026-11-21 12:00:24  wal-archive on node-1: will change: restart
+                                   postgresql@17-main
+       18  2026-11-21 12:00:25  wal-archive on node-1: changing, attempt 2: restart
+                                   postgresql@17-main
+       19  2026-11-21 12:00:27  stopped as you asked
+       20  2026-11-21 12:00:28  ada@desk goes on with: hactl resume
+       21  2026-11-21 12:00:30  wal-archive on node-1: IN DOUBT: hactl was
+                                   interrupted
+       22  2026-11-21 12:00:31  wal-archive on node-1: decided by ada@desk: it had
+                                   its effect
+       23  2026-11-21 12:00:33  wal-archive on node-2: will change: restart
+                                   postgresql@17-main
+       24  2026-11-21 12:00:34  wal-archive on node-2: changing, attempt 1: restart
+                                   postgresql@17-main
+       25  2026-11-21 12:00:36  wal-archive on node-2: changed
+       26  2026-11-21 12:00:37  wal-archive on node-2: FAILED: no segment in the
+                                   bucket
+       27  2026-11-21 12:00:39  ada@desk accepted the changed runbook or workspace
+       28  2026-11-21 12:00:40  wal-archive on node-2: taking back
+       29  2026-11-21 12:00:42  wal-archive on node-2: TAKING BACK FAILED: unit is
+                                   masked
+       30  2026-11-21 12:00:43  wal-archive on node-2: taking back
+       31  2026-11-21 12:00:45  wal-archive on node-2: taken back
+       32  2026-11-21 12:00:46  drill: skipped by ada@desk, stays unproven: not
+                                   tonight
+       33  2026-11-21 12:00:48  proven: restore of cell-postgres (complete, on
+                                   another host), counts until 2026-12-21
+       34  2026-11-21 12:00:49  phase 0: done
+    ");
+    assert_snapshot!(place.hactl(&["journal", "show", "--last", "1", "--output", "json"]), @r#"
+    exit 0
+    --- stdout
+    {"event":"recorded","seq":34,"at":"2026-11-21T12:00:49.5Z","record":{"phase_done":{"phase":"0"}}}
+    "#);
+    assert_snapshot!(place.hactl(&["journal", "verify"]), @r#"
+    exit 1
+    --- stderr
+    error[evidence::read]: failed to read the evidence "runbook 2":
+      [DIR]/.hactl/evidence/3c05d6cfd58719bfc04b27c5289870bceaeaed34bfbcb7ec031205b9c5dc96be:
+      No such file or directory (os error 2)
+    failed to read the evidence "head":
+      [DIR]/.hactl/evidence/9f2e6d33a3717ee826353a404ba4618d1aeeb6879ad7936bce8ed5f46814924d:
+      No such file or directory (os error 2)
+    failed to read the evidence "pgbackrest info":
+      [DIR]/.hactl/evidence/cadb6ccae241a493590cc2f76f24d4dc921be219f3b7f9f20ea22bec6979ffbd:
+      No such file or directory (os error 2)
+    failed to read the evidence "runbook":
+      [DIR]/.hactl/evidence/e95a2edc459c5ba34b244df70403dd6981f11aa1bca8e325206d1cc5bc43180e:
+      No such file or directory (os error 2)
+    failed to read the evidence "what the gate showed":
+      [DIR]/.hactl/evidence/f856f79a7029a3c60ca68061628dce1456f3a57962d9c312d473adfc592f56a6:
+      No such file or directory (os error 2)
+      now:     the journal's 34 records are whole; what they name as evidence is not
+      next:    restore .hactl/evidence from a copy
+    "#);
+}
+
+#[test]
+fn a_damaged_journal_is_shown_up_to_the_damage() {
+    let place = small();
+    let text = include_str!("golden/journal-v1.jsonl").replacen("fleet", "fleeT", 1);
+    place.write(".hactl/journal.jsonl", &text);
+    assert_snapshot!(place.hactl(&["journal", "show"]), @"
+    exit 1
+    --- stdout
+        1  2026-11-21 12:00:00  the journal's last line was incomplete (17 bytes)
+                                    and was cut off
+        2  2026-11-21 12:00:01  plan 64879f7d6b96 recorded
+    --- stderr
+    error[journal::damaged]: line 3 of the journal cannot be trusted: bad checksum
+      now:     nothing was changed; what the lines before it say still holds
+      next:    restore .hactl/journal.jsonl from a copy; never edit it
+    ");
+}
+
+#[test]
+fn a_runbook_is_ejected_once() {
+    let place = Place::new();
+    assert_snapshot!(place.hactl(&["runbook", "eject", "cell0"]), @r#"
+    exit 0
+    --- stdout
+    wrote ./cell0.toml
+    next: runbook = "./cell0.toml" in hactl.toml, then: hactl check
+    "#);
+    assert_snapshot!(place.hactl(&["runbook", "eject", "cell0"]), @"
+    exit 1
+    --- stderr
+    error[io]: ./cell0.toml could not be written
+      because: File exists (os error 17)
+      now:     nothing was overwritten
+      next:    move the file away, or eject into another folder
+    ");
+    assert_snapshot!(place.hactl(&["runbook", "show", "cel0"]), @r#"
+    exit 2
+    --- stderr
+    error[runbook::not_found]: there is no bundled runbook "cel0"
+      next:    did you mean "cell0"? Known: cell0
+      next:    hactl runbook list
+    "#);
+    let shown = place.hactl(&["runbook", "show", "cell0"]).stdout;
+    assert_eq!(shown, std::fs::read_to_string(place.path().join("cell0.toml")).unwrap());
+}

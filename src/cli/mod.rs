@@ -4,17 +4,24 @@
 //! library caller would want too. Only `main` exits.
 
 pub mod approver;
+pub mod check;
 pub mod completions;
+pub mod journal;
+pub mod kinds;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub mod lab;
+pub mod proof;
+pub mod runbook;
 pub mod runtime;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::diagnostic::Result;
+use crate::diagnostic::{Error, Result, codes};
+use crate::journal::StateDir;
 use crate::render::{Format, Out};
+use crate::workspace;
 
 /// Walks you from one server to a proven, highly available cluster, one typed step at a time
 #[derive(Debug, Parser)]
@@ -59,12 +66,43 @@ pub struct Global {
     pub yes: bool,
 }
 
+impl Global {
+    /// The workspace's file.
+    ///
+    /// # Errors
+    /// There is no workspace here.
+    pub fn file(&self) -> Result<PathBuf> {
+        let here = std::env::current_dir()
+            .map_err(|e| Error::new(codes::IO, "cannot tell which folder this is").source(e))?;
+        workspace::find(&here, self.workspace.as_deref())
+    }
+
+    /// The workspace's state folder.
+    ///
+    /// # Errors
+    /// There is no workspace here.
+    pub fn state_dir(&self) -> Result<StateDir> {
+        let file = self.file()?;
+        Ok(StateDir::of(file.parent().unwrap_or(Path::new("."))))
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Load and check the workspace and its runbook, offline; shows every problem at once
+    Check(check::Check),
+    /// Show what was proven, how strongly, and until when it counts
+    Proof(proof::ProofArgs),
+    /// Show what happened, or check that the journal is whole
+    Journal(journal::JournalArgs),
+    /// List, print or eject the bundled runbooks
+    Runbook(runbook::RunbookArgs),
     /// Make, look at, disturb and take away a sealed lab of real machines
     #[cfg(all(feature = "lab", target_os = "linux"))]
     Lab(lab::LabArgs),
+    /// List the step kinds and probes that a runbook can be written with
+    Kinds(kinds::Kinds),
     /// Print the completions for a shell
     Completions(completions::Completions),
 }
@@ -74,8 +112,23 @@ pub enum Command {
 /// # Errors
 /// What the command could not do.
 pub fn run(cli: &Cli) -> Result<u8> {
+    carry_out(cli).map_err(|error| {
+        if error.code() == codes::FILES_INVALID {
+            error.default_next("mend them, then: hactl check")
+        } else {
+            error
+        }
+    })
+}
+
+fn carry_out(cli: &Cli) -> Result<u8> {
     let out = Out::new(cli.global.output);
     let exit = match &cli.command {
+        Command::Check(command) => command.run(&cli.global, &out)?,
+        Command::Proof(command) => command.run(&cli.global, &out)?,
+        Command::Journal(command) => command.run(&cli.global, &out)?,
+        Command::Runbook(command) => command.run(&out)?,
+        Command::Kinds(command) => command.run(&out)?,
         #[cfg(all(feature = "lab", target_os = "linux"))]
         Command::Lab(command) => return lab::run(command),
         Command::Completions(command) => command.run(&out)?,

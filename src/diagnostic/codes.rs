@@ -79,6 +79,7 @@ codes! {
     INTERNAL = "internal", Failed, "hactl contradicts itself; this is a defect of hactl";
     IO = "io", Failed, "a file of this machine could not be read or written";
     USAGE = "usage", Usage, "the command line asks for something that does not exist";
+    NO_PROOF = "no_proof", Usage, "there is no proof of that id";
     YES_IN_PRODUCTION = "yes_in_production", Usage, "--yes answers gates in a rehearsal only";
     INTERRUPTED = "interrupted", Interrupted, "stopped on request";
     // file

@@ -1,9 +1,13 @@
 //! The sentences in which events and records are told, the same ones live and in `hactl journal show`.
 
+use jiff::{SignedDuration, Timestamp};
+
 pub use crate::redact::sanitize_for_terminal as clean;
 
 use crate::event::Event;
-use crate::journal::record::{Grade, How, Mode, Observed, Place, Record};
+use crate::journal::record::{Grade, How, Mode, Observed, Operator, Place, Proof, Record};
+use crate::proof::{Freshness, freshness};
+use crate::workspace::Workspace;
 
 /// What a line is, for a renderer that shows some lines only while they last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +51,20 @@ impl Told {
         self
     }
 
-    /// The whole, indented, without an end of line.
+    /// Where, and the sentence.
+    #[must_use]
+    pub fn line(&self) -> String {
+        match &self.place {
+            Some(place) => format!("{place}: {}", self.text),
+            None => self.text.clone(),
+        }
+    }
+
+    /// The whole, what is about a place indented, without an end of line.
     #[must_use]
     pub fn block(&self) -> String {
-        let mut text = match &self.place {
-            Some(place) => format!("  {place}: {}", self.text),
-            None => self.text.clone(),
-        };
+        let indent = if self.place.is_some() { "  " } else { "" };
+        let mut text = format!("{indent}{}", self.line());
         for detail in self.details.iter().flat_map(|d| d.lines()) {
             text.push_str("\n      ");
             text.push_str(detail);
@@ -169,7 +180,7 @@ fn of_observed(place: &Place, observed: &Observed) -> Told {
     }
 }
 
-fn of_decision(place: &Place, observed: &Observed, by: Option<&crate::journal::record::Operator>) -> Told {
+fn of_decision(place: &Place, observed: &Observed, by: Option<&Operator>) -> Told {
     let who = by.map_or_else(|| "by looking".to_owned(), |by| format!("by {by}"));
     match observed {
         Observed::Applied(_) => Told::at(place, Kind::Lasting, format!("decided {who}: it had its effect")),
@@ -191,15 +202,40 @@ pub fn grade(grade: Grade) -> &'static str {
     }
 }
 
+/// How old a proof is, and whether it still counts.
+#[must_use]
+pub fn age_of(proof: &Proof, now: Timestamp) -> String {
+    let age = span(now.duration_since(proof.at));
+    match freshness(proof, now) {
+        Freshness::Fresh => format!("proven {age} ago, counts until {}", day(proof.expires)),
+        Freshness::Stale => format!("STALE: proven {age} ago, counted until {}", day(proof.expires)),
+    }
+}
+
+/// Whether a workspace is the real thing.
+#[must_use]
+pub fn where_it_acts(workspace: &Workspace) -> String {
+    match &workspace.lab {
+        Some(lab) => format!("a rehearsal in lab {lab}"),
+        None => "the real servers".to_owned(),
+    }
+}
+
+/// A number of things, with the plural that English wants.
+#[must_use]
+pub fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 /// The day of a time, in UTC.
 #[must_use]
-pub fn day(at: jiff::Timestamp) -> String {
+pub fn day(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d").to_string()
 }
 
 /// How long ago or how long still, in its two largest units.
 #[must_use]
-pub fn span(duration: jiff::SignedDuration) -> String {
+pub fn span(duration: SignedDuration) -> String {
     let seconds = duration.unsigned_abs().as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {

@@ -63,7 +63,7 @@ fn load_with<K: Kinds>(file: &Path, kept: Option<&[u8]>) -> Result<Loaded> {
     let bytes = std::fs::read(file).map_err(|e| {
         Error::new(codes::WORKSPACE_NOT_FOUND, format!("{} could not be read", file.display()))
             .source(e)
-            .next("hactl init")
+            .next("give --workspace the folder with hactl.toml, or the file itself")
     })?;
     let mut workspace = workspace::load::read(file, &bytes);
     let draft = match kept {

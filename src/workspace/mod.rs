@@ -187,8 +187,8 @@ pub fn find(start: &Path, asked_for: Option<&Path>) -> Result<PathBuf> {
     candidates.into_iter().find(|file| file.is_file()).ok_or_else(|| {
         let message = format!("there is no {FILE_NAME} in {} or a folder above it", start.display());
         Error::new(codes::WORKSPACE_NOT_FOUND, message)
-            .next("hactl init")
-            .next("or say where it is: hactl --workspace DIR …")
+            .next("go to the folder with hactl.toml, or name it: hactl --workspace DIR …")
+            .next("to try a runbook in a lab first: hactl rehearse")
     })
 }
 

@@ -1,0 +1,181 @@
+//! `hactl journal …`: what happened, and whether the file is whole.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::Global;
+use crate::diagnostic::{Error, Exit, Result, codes};
+use crate::digest::Digest;
+use crate::event::Event;
+use crate::evidence::EvidenceStore;
+use crate::journal::record::{EvidenceRef, Record};
+use crate::journal::{Journal, Line, StateDir};
+use crate::redact::Redactor;
+use crate::render::{Format, Out, words};
+
+/// Arguments of `hactl journal`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+The journal is .hactl/journal.jsonl beside hactl.toml, and is read here without
+its lock, so also while hactl works.
+
+Examples:
+  hactl journal show --last 20
+  hactl journal show --output json | jq 'select(.record.approved)'
+  hactl journal verify")]
+pub struct JournalArgs {
+    #[command(subcommand)]
+    command: JournalCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// Tell what was recorded, in order
+    Show {
+        /// Only the last so many records
+        #[arg(long, value_name = "N")]
+        last: Option<usize>,
+    },
+    /// Check every line, the chain between them, and the evidence that they name
+    Verify,
+}
+
+impl JournalArgs {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// There is no workspace, or the journal is damaged.
+    pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
+        let dir = global.state_dir()?;
+        match self.command {
+            JournalCommand::Show { last } => show(&dir, last, out)?,
+            JournalCommand::Verify => verify(&dir, out)?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn show(dir: &StateDir, last: Option<usize>, out: &Out) -> Result<()> {
+    let mut kept = VecDeque::new();
+    let replayed = Journal::read_each(dir, |line| match last {
+        None => tell(line, out),
+        Some(last) => {
+            kept.push_back(line.clone());
+            if kept.len() > last {
+                kept.pop_front();
+            }
+            Ok(())
+        }
+    });
+    // Where a line is damaged, what stands before it is shown all the same.
+    for line in &kept {
+        tell(line, out)?;
+    }
+    match (replayed?.lines, out.format()) {
+        (0, Format::Human) => out.say("nothing was recorded yet"),
+        (_, Format::Human | Format::Json) => Ok(()),
+    }
+}
+
+/// The width of a record's number and time.
+const INDENT: usize = 28;
+
+fn tell(line: &Line, out: &Out) -> Result<()> {
+    match out.format() {
+        Format::Human => {
+            let told = words::of_record(&line.record);
+            let at = line.at.strftime("%Y-%m-%d %H:%M:%S");
+            out.wrapped(&format!("{:>5}  {at}  {}", line.seq.0, told.line()), INDENT)?;
+            let mut details = told.details.iter().flat_map(|detail| detail.lines());
+            details.try_for_each(|detail| out.say(format!("{:INDENT$}  {detail}", "")))
+        }
+        Format::Json => {
+            out.object(&Event::Recorded { seq: line.seq.0, at: line.at, record: line.record.clone() })
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Verified {
+    event: &'static str,
+    records: u64,
+    evidence: usize,
+    torn_bytes: Option<u64>,
+}
+
+fn verify(dir: &StateDir, out: &Out) -> Result<()> {
+    let mut named: BTreeMap<Digest, EvidenceRef> = BTreeMap::new();
+    let replayed = Journal::read_each(dir, |line| {
+        named.extend(evidence_of(&line.record).into_iter().map(|e| (e.digest, e.clone())));
+        Ok(())
+    })?;
+    let store = EvidenceStore::new(dir.clone(), Rc::new(Redactor::new()));
+    let bad: Vec<String> =
+        named.values().filter_map(|e| store.get(e).err()).map(|error| error.one_line()).collect();
+    if !bad.is_empty() {
+        return Err(Error::new(codes::EVIDENCE_READ, bad.join("\n"))
+            .state(format!(
+                "the journal's {} records are whole; what they name as evidence is not",
+                replayed.lines
+            ))
+            .next("restore .hactl/evidence from a copy"));
+    }
+    match out.format() {
+        Format::Human => {
+            let (records, evidence) = (replayed.lines, named.len());
+            out.say(format!("{records} records, each whole and following on the one before"))?;
+            out.say(format!("{evidence} pieces of evidence, each as it was kept"))?;
+            match replayed.torn {
+                None => Ok(()),
+                Some(bytes) => out.wrapped(
+                    &format!(
+                        "the last line is incomplete ({bytes} bytes): hactl was killed while writing it; the next \
+                         command that works here cuts it off and goes on"
+                    ),
+                    2,
+                ),
+            }
+        }
+        Format::Json => out.object(&Verified {
+            event: "journal_verified",
+            records: replayed.lines,
+            evidence: named.len(),
+            torn_bytes: replayed.torn,
+        }),
+    }
+}
+
+/// The evidence that a record names.
+fn evidence_of(record: &Record) -> Vec<&EvidenceRef> {
+    match record {
+        Record::RunStarted { runbook_bytes, .. } | Record::Rebased { runbook_bytes, .. } => {
+            vec![runbook_bytes]
+        }
+        Record::Approved(approval) => vec![&approval.shown],
+        Record::Verified { evidence, .. } => evidence.iter().collect(),
+        Record::Proven(proof) => proof.evidence.iter().collect(),
+        Record::Resumed { .. }
+        | Record::TakenOver { .. }
+        | Record::TornTail { .. }
+        | Record::Planned { .. }
+        | Record::Observed { .. }
+        | Record::AwaitingApproval { .. }
+        | Record::ApprovalVoided { .. }
+        | Record::Intended { .. }
+        | Record::Applied { .. }
+        | Record::NotStarted { .. }
+        | Record::InDoubt { .. }
+        | Record::Decided { .. }
+        | Record::Trial { .. }
+        | Record::Failed { .. }
+        | Record::Skipped { .. }
+        | Record::RollingBack { .. }
+        | Record::RolledBack { .. }
+        | Record::RollbackFailed { .. }
+        | Record::PhaseDone { .. }
+        | Record::Interrupted => Vec::new(),
+    }
+}
