@@ -197,6 +197,14 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_a_plan_that_is_not_ours_is_sound() {
+        let text = include_str!("../../runbooks/examples/static-site.toml");
+        let runbook = parse::<super::Table>("static-site.toml", text.as_bytes(), Origin::Bundled).unwrap();
+        let kinds: Vec<_> = runbook.steps().map(|(_, step)| step.action.kind.as_str()).collect();
+        assert_eq!(kinds, ["command", "command", "manual"]);
+    }
+
+    #[test]
     fn every_bundled_runbook_is_sound_by_itself() {
         for name in bundled::names() {
             let text = bundled::show(name).unwrap();
