@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::Global;
 use crate::clock::{Clock as _, SystemClock};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::lab::{Lab, LabName, Link, Progress, Reality, Running, Scene, WorkspaceFor};
@@ -31,11 +34,8 @@ pub enum LabCommand {
         /// So many plain machines, instead of the single server with its databases and the prover
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=8))]
         nodes: Option<u8>,
-        /// Write a workspace for the lab into this folder
-        #[arg(long, value_name = "DIR")]
-        workspace: Option<PathBuf>,
-        /// The runbook of that workspace
-        #[arg(long, default_value = "cell0", requires = "workspace")]
+        /// The runbook of the workspace that is written where --workspace says
+        #[arg(long, default_value = "cell0")]
         runbook: String,
     },
     /// Take the lab away: processes, namespaces, files (the image stays)
@@ -74,6 +74,12 @@ pub enum LabCommand {
     },
     /// Take every machine's power at once
     PowerCut,
+    /// Run a program of this computer inside the lab, sealed as a rehearsal is
+    Enter {
+        /// The program and its arguments
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
     /// Log in to a machine, or run a command on it
     Ssh {
         /// The machine
@@ -88,15 +94,15 @@ pub enum LabCommand {
 ///
 /// # Errors
 /// What the lab could not do.
-pub fn run(args: &LabArgs) -> Result<u8> {
+pub fn run(args: &LabArgs, global: &Global) -> Result<u8> {
     crate::lab::become_root()?;
     let lab = Lab::named(args.name.clone());
     match &args.command {
-        LabCommand::Up { nodes, workspace, runbook } => {
+        LabCommand::Up { nodes, runbook } => {
             let began = Instant::now();
             let scene = nodes.map_or(Scene::SingleServer, |nodes| Scene::Empty { nodes });
             let state = lab.up(&scene, &|progress| show(&progress, began))?;
-            if let Some(dir) = workspace {
+            if let Some(dir) = &global.workspace {
                 let purpose = WorkspaceFor { runbook: runbook.clone(), inputs: BTreeMap::new() };
                 lab.write_workspace(dir, &purpose)?;
             }
@@ -120,6 +126,14 @@ pub fn run(args: &LabArgs) -> Result<u8> {
         LabCommand::Cut { node } => lab.cut(node)?,
         LabCommand::Heal { node } => lab.heal(node)?,
         LabCommand::PowerCut => lab.power_cut()?,
+        LabCommand::Enter { command } => {
+            let visible: Vec<PathBuf> = global.workspace.iter().cloned().collect();
+            crate::lab::enter(&lab, &visible)?;
+            let mut words = command.iter();
+            let program = words.next().cloned().unwrap_or_default();
+            let why = Command::new(&program).args(words).exec();
+            return Err(Error::new(codes::USAGE, format!("cannot run {}", program.display())).source(why));
+        }
         LabCommand::Ssh { node, command } => {
             let status = lab.ssh(node, command)?.status();
             let status =

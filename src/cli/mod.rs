@@ -130,7 +130,7 @@ fn carry_out(cli: &Cli) -> Result<u8> {
         Command::Runbook(command) => command.run(&out)?,
         Command::Kinds(command) => command.run(&out)?,
         #[cfg(all(feature = "lab", target_os = "linux"))]
-        Command::Lab(command) => return lab::run(command),
+        Command::Lab(command) => return lab::run(command, &cli.global),
         Command::Completions(command) => command.run(&out)?,
     };
     Ok(exit as u8)

@@ -218,6 +218,7 @@ codes! {
     LAB_NO_SNAPSHOT = "lab::no-snapshot", Usage, "the lab has no snapshot of this name";
     LAB_BOOT = "lab::boot", Failed, "a machine of the lab did not come up";
     LAB_WORKSPACE = "lab::workspace", Usage, "a folder holds a workspace that is not this lab's";
+    LAB_SEAL = "lab::seal", Failed, "a lab could not be entered, or is not sealed";
     LAB_LEFTOVERS = "lab::leftovers", Failed, "something of a lab could not be removed";
 }
 

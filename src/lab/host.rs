@@ -40,9 +40,18 @@ pub struct Missing {
     pub package: &'static str,
 }
 
+/// What a lab is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Build the image too.
+    Image,
+    /// Start machines of an image that is there.
+    Machines,
+}
+
 /// Every tool that this computer lacks.
 #[must_use]
-pub fn missing_packages() -> Vec<Missing> {
+pub fn missing_packages(need: Need) -> Vec<Missing> {
     let there = |tool: &str| {
         let own = std::env::var("PATH").unwrap_or_default();
         own.split(':').chain(PATH.split(':')).any(|dir| Path::new(dir).join(tool).is_file())
@@ -52,9 +61,13 @@ pub fn missing_packages() -> Vec<Missing> {
         .filter(|(tool, _)| !there(tool))
         .map(|(tool, package)| Missing { tool, package })
         .collect();
-    let pip = Tool::new("python3").args(["-m", "pip", "--version"]).ended();
-    if !pip.is_ok_and(|e| e.status.success()) {
-        missing.push(Missing { tool: "pip", package: "python3-pip" });
+    let pip = || {
+        let asked = Tool::new("python3").args(["-m", "pip", "--version"]).ended();
+        asked.is_ok_and(|e| e.status.success())
+    };
+    match need {
+        Need::Image if !pip() => missing.push(Missing { tool: "pip", package: "python3-pip" }),
+        Need::Image | Need::Machines => {}
     }
     missing
 }
@@ -82,7 +95,7 @@ pub fn install_packages(missing: &[Missing]) -> Result<()> {
 }
 
 /// Whether a lab can be made here at all.
-pub(crate) fn require() -> Result<()> {
+pub(crate) fn require(need: Need) -> Result<()> {
     let unsupported = |what: &str| {
         Err(Error::new(codes::LAB_UNSUPPORTED, format!("a lab cannot be made here: {what}"))
             .state("nothing was created"))
@@ -104,7 +117,7 @@ pub(crate) fn require() -> Result<()> {
     if !overlay() {
         return unsupported("the kernel has no overlay file system");
     }
-    let missing = missing_packages();
+    let missing = missing_packages(need);
     if missing.is_empty() {
         return Ok(());
     }

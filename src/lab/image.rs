@@ -31,6 +31,11 @@ fn wanted() -> Image {
     Image { digest, dir: images().join(digest.short()) }
 }
 
+/// Whether the image that this hactl wants is there.
+pub(crate) fn is_built() -> bool {
+    wanted().dir.is_dir()
+}
+
 /// The image, built now where it is not there yet.
 pub(crate) fn ensure(progress: &dyn Fn(Progress)) -> Result<Image> {
     let image = wanted();

@@ -16,6 +16,7 @@ mod image;
 mod leftovers;
 mod machine;
 mod network;
+mod seal;
 mod snapshot;
 mod state;
 mod status;
@@ -32,8 +33,9 @@ use std::time::Duration;
 use crate::diagnostic::{Error, Result, codes};
 use crate::name::HostName;
 
-pub use host::{Missing, become_root, install_packages, missing_packages};
+pub use host::{Missing, Need, become_root, install_packages, missing_packages};
 pub use progress::Progress;
+pub use seal::enter;
 pub use snapshot::Snapshot;
 pub use state::{LabName, Link, MachineKind, MachineState, Power, Scene, State};
 pub use status::{Reality, Running, Seen, Status};
@@ -86,7 +88,7 @@ impl Lab {
     /// A host package is missing, the image cannot be built, or a machine does not answer SSH in time. What was
     /// made by then is taken down again.
     pub fn up(&self, scene: &Scene, progress: &dyn Fn(Progress)) -> Result<State> {
-        host::require()?;
+        host::require(if image::is_built() { Need::Machines } else { Need::Image })?;
         let image = image::ensure(progress)?;
         let _held = state::hold(&self.name)?;
         if let Some(state) = State::load(&self.dir)? {
