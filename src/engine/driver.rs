@@ -100,6 +100,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 }
                 State::InDoubt => self.decide(task).await.map_err(|e| e.at(place))?,
                 State::Applied => self.verify(task).await.map_err(|e| e.at(place))?,
+                State::Failed if self.made_once(task)? => self.verify(task).await.map_err(|e| e.at(place))?,
                 State::RollingBack | State::RollbackFailed => {
                     return Err(Error::new(
                         codes::ROLLBACK_UNFINISHED,
@@ -146,6 +147,13 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 Ok(false)
             }
         }
+    }
+
+    /// True for a change that happens once and that the journal knows was made. Looking cannot see it again, so a
+    /// failed verification of it is tried again and the change is not.
+    fn made_once(&self, task: &Task) -> Result<bool> {
+        let made = self.journal.state().checkpoint(&task.place).is_some_and(|c| c.made.is_some());
+        Ok(made && self.resolve(task).map_err(|e| e.at(&task.place))?.effect == Effect::OneShot)
     }
 
     /// From observing to the outcome of the action.
@@ -316,6 +324,10 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 | State::RolledBack
                 | State::RollbackFailed
                 | State::Skipped => continue,
+            }
+            if self.made_once(task)? {
+                self.verify(task).await.map_err(|e| e.at(&task.place))?;
+                continue;
             }
             let resolved = self.resolve(task).map_err(|e| e.at(&task.place))?;
             let observed =

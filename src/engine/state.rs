@@ -295,15 +295,15 @@ impl State {
             Move::DecideApplied => self.only_from(Self::InDoubt, made, Self::Applied),
             Move::DecideNotApplied => self.only_from(Self::InDoubt, made, Self::Ready),
             Move::DecideUnclear => self.only_from(Self::InDoubt, made, Self::InDoubt),
+            // A change that was made and failed its verification is verified again, not made again.
             Move::Try => match self {
-                Self::Applied => Ok(Self::Applied),
+                Self::Applied | Self::Failed => Ok(Self::Applied),
                 Self::Verified => Ok(Self::Verified),
                 Self::Pending
                 | Self::Ready
                 | Self::AwaitingApproval
                 | Self::Intended
                 | Self::InDoubt
-                | Self::Failed
                 | Self::RollingBack
                 | Self::RolledBack
                 | Self::RollbackFailed
@@ -348,18 +348,19 @@ impl State {
                 | Self::RollingBack
                 | Self::RollbackFailed => illegal,
             },
-            // A failed step may have half a change to take back; one in doubt must be decided first.
+            // A failed step may have half a change to take back, and so may one that was found not applied and is to be
+            // run again; one in doubt must be decided first.
             Move::RollBack => match self {
-                Self::Applied | Self::Verified | Self::Failed | Self::RollingBack | Self::RollbackFailed => {
-                    Ok(Self::RollingBack)
-                }
                 Self::Pending
                 | Self::Ready
                 | Self::AwaitingApproval
-                | Self::Intended
-                | Self::InDoubt
-                | Self::RolledBack
-                | Self::Skipped => illegal,
+                | Self::Applied
+                | Self::Verified
+                | Self::Failed
+                | Self::RollingBack
+                | Self::RollbackFailed
+                | Self::Skipped => Ok(Self::RollingBack),
+                Self::Intended | Self::InDoubt | Self::RolledBack => illegal,
             },
             Move::RolledBack => self.only_from(Self::RollingBack, made, Self::RolledBack),
             Move::RollbackFail => self.only_from(Self::RollingBack, made, Self::RollbackFailed),

@@ -58,16 +58,25 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let not_ours =
             |how: &str| Ok(Retreat { place: task.place.clone(), fate: Fate::NotOurs, how: how.to_owned() });
         match state {
-            State::Pending | State::Ready | State::AwaitingApproval => not_ours("never done"),
             State::RolledBack => not_ours("taken back already"),
-            State::Skipped => not_ours("was skipped"),
+            State::Pending | State::Ready | State::AwaitingApproval if !ours => not_ours("never done"),
+            State::Skipped if !ours => not_ours("was skipped"),
             State::Intended | State::InDoubt => Err(Error::new(
                 codes::IN_DOUBT,
                 "this step is in doubt, and must be decided before it is taken back",
             )
             .state("nothing was taken back")
             .next("hactl resume decides it")),
-            State::Applied | State::Verified | State::Failed | State::RollingBack | State::RollbackFailed => {
+            // Also where it is to be run again: an attempt that was found not applied may have done half of it.
+            State::Pending
+            | State::Ready
+            | State::AwaitingApproval
+            | State::Skipped
+            | State::Applied
+            | State::Verified
+            | State::Failed
+            | State::RollingBack
+            | State::RollbackFailed => {
                 if !ours {
                     return not_ours("was there before this run");
                 }

@@ -60,6 +60,8 @@ pub struct Checkpoint {
     pub trial: AttemptNumber,
     /// The last attempt to undo it; 0 where there was none.
     pub rollback: AttemptNumber,
+    /// The attempt that made the change, where the journal knows of one and nobody saw the change gone since.
+    pub made: Option<AttemptNumber>,
     /// The digest of the action of the newest intent.
     pub action: Option<Digest>,
     /// The change that is wanted, or that was made.
@@ -161,6 +163,12 @@ pub enum IllegalHistory {
         /// What belongs there.
         wanted: AttemptNumber,
     },
+    /// A failed step is tried again only where its change was made.
+    #[error("{0}: a trial of a change that was never made")]
+    NotMade(Place),
+    /// Only what hactl began to change is taken back.
+    #[error("{0}: a rollback of what was never begun")]
+    NotOurs(Place),
     /// It needs a run.
     #[error("a record of a run before any run began")]
     NoRun,
@@ -316,6 +324,12 @@ impl RunState {
             .state
             .after(made)
             .map_err(|illegal| IllegalHistory::Move { place: place.clone(), illegal })?;
+        if made == Move::Try && checkpoint.state == State::Failed && checkpoint.made.is_none() {
+            return Err(IllegalHistory::NotMade(place.clone()));
+        }
+        if made == Move::RollBack && !checkpoint.is_ours() {
+            return Err(IllegalHistory::NotOurs(place.clone()));
+        }
         if let Some((found, wanted)) = checkpoint.attempts(record)
             && found != wanted
         {
@@ -495,23 +509,36 @@ impl Checkpoint {
         self.why = None;
         match observed {
             Observed::Applied(outputs) => self.outputs = outputs,
-            Observed::NotApplied { change, .. } => self.change = Some(change),
+            Observed::NotApplied { change, .. } => {
+                self.change = Some(change);
+                self.made = None;
+            }
             Observed::Running(why) | Observed::Indeterminate(why) => self.why = Some(why),
         }
     }
 
     fn take(&mut self, record: Record) {
         match record {
-            Record::Observed { observed, .. } | Record::Decided { observed, .. } => self.see(observed),
+            Record::Observed { observed, .. } => self.see(observed),
+            Record::Decided { observed, .. } => {
+                if let Observed::Applied(_) = observed {
+                    self.made = Some(self.attempt);
+                }
+                self.see(observed);
+            }
             Record::Intended { attempt, action, change, before, .. } => {
                 self.attempt = attempt;
                 self.action = Some(action);
                 self.change = Some(change);
                 self.original.get_or_insert_with(|| before.clone());
                 self.before = Some(before);
+                self.made = None;
                 self.why = None;
             }
-            Record::Applied { outputs, .. } => self.outputs = outputs,
+            Record::Applied { attempt, outputs, .. } => {
+                self.made = Some(attempt);
+                self.outputs = outputs;
+            }
             Record::Trial { attempt, .. } => self.trial = attempt,
             Record::Verified { evidence, facts, outputs, .. } => {
                 self.evidence = evidence;
@@ -527,6 +554,7 @@ impl Checkpoint {
             Record::RollingBack { attempt, .. } => self.rollback = attempt,
             Record::RolledBack { .. } => {
                 self.original = None;
+                self.made = None;
                 self.outputs = Outputs::new();
                 self.evidence.clear();
                 self.facts.clear();
