@@ -37,6 +37,9 @@ _hactl() {
             hactl,runbook)
                 cmd="hactl__subcmd__runbook"
                 ;;
+            hactl,status)
+                cmd="hactl__subcmd__status"
+                ;;
             hactl__subcmd__journal,show)
                 cmd="hactl__subcmd__journal__subcmd__show"
                 ;;
@@ -58,11 +61,20 @@ _hactl() {
             hactl__subcmd__lab,power-cut)
                 cmd="hactl__subcmd__lab__subcmd__power__subcmd__cut"
                 ;;
+            hactl__subcmd__lab,restore)
+                cmd="hactl__subcmd__lab__subcmd__restore"
+                ;;
+            hactl__subcmd__lab,snapshot)
+                cmd="hactl__subcmd__lab__subcmd__snapshot"
+                ;;
             hactl__subcmd__lab,ssh)
                 cmd="hactl__subcmd__lab__subcmd__ssh"
                 ;;
             hactl__subcmd__lab,start)
                 cmd="hactl__subcmd__lab__subcmd__start"
+                ;;
+            hactl__subcmd__lab,status)
+                cmd="hactl__subcmd__lab__subcmd__status"
                 ;;
             hactl__subcmd__lab,up)
                 cmd="hactl__subcmd__lab__subcmd__up"
@@ -89,7 +101,7 @@ _hactl() {
 
     case "${cmd}" in
         hactl)
-            opts="-h -V --workspace --output --yes --help --version check proof journal runbook lab kinds completions"
+            opts="-h -V --workspace --output --yes --help --version check status proof journal runbook lab kinds completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -247,7 +259,7 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__lab)
-            opts="-h --name --workspace --output --yes --help up down kill start cut heal power-cut ssh"
+            opts="-h --name --workspace --output --yes --help up down status snapshot restore kill start cut heal power-cut ssh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -402,6 +414,58 @@ _hactl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hactl__subcmd__lab__subcmd__restore)
+            opts="-h --name --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__lab__subcmd__snapshot)
+            opts="-h --name --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hactl__subcmd__lab__subcmd__ssh)
             opts="-h --name --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -429,6 +493,32 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__lab__subcmd__start)
+            opts="-h --name --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__lab__subcmd__status)
             opts="-h --name --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -627,6 +717,28 @@ _hactl() {
         hactl__subcmd__runbook__subcmd__show)
             opts="-h --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__status)
+            opts="-h --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

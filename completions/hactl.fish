@@ -31,6 +31,7 @@ complete -c hactl -n "__fish_hactl_needs_command" -l yes -d 'Answer every gate w
 complete -c hactl -n "__fish_hactl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_needs_command" -s V -l version -d 'Print version'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "check" -d 'Load and check the workspace and its runbook, offline; shows every problem at once'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "status" -d 'Show where the run stands, what is proven, and what to type next'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "proof" -d 'Show what was proven, how strongly, and until when it counts'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "journal" -d 'Show what happened, or check that the journal is whole'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "runbook" -d 'List, print or eject the bundled runbooks'
@@ -42,6 +43,11 @@ complete -c hactl -n "__fish_hactl_using_subcommand check" -l output -d 'Who rea
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand check" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand status" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand status" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand status" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand proof; and not __fish_seen_subcommand_from list show" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand proof; and not __fish_seen_subcommand_from list show" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
@@ -101,20 +107,23 @@ complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_sub
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from eject" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from eject" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -l name -d 'The lab\'s name; labs of different names live side by side' -r
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -s h -l help -d 'Print help'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "up" -d 'Build the image where it is missing, and start the machines'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "down" -d 'Take the lab away: processes, namespaces, files (the image stays)'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "kill" -d 'Take a machine\'s power'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "start" -d 'Give a machine its power back'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "cut" -d 'Cut a machine off from the others; it goes on running'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "heal" -d 'Connect a machine again'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "power-cut" -d 'Take every machine\'s power at once'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down kill start cut heal power-cut ssh" -f -a "ssh" -d 'Log in to a machine, or run a command on it'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "up" -d 'Build the image where it is missing, and start the machines'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "down" -d 'Take the lab away: processes, namespaces, files (the image stays)'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "status" -d 'Show what is there, which parts are real, and the snapshots'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "snapshot" -d 'Shut all machines down, keep their disks under a name, start them again'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "restore" -d 'Put all disks back to what a snapshot holds, and start the machines'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "kill" -d 'Take a machine\'s power'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "start" -d 'Give a machine its power back'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "cut" -d 'Cut a machine off from the others; it goes on running'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "heal" -d 'Connect a machine again'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "power-cut" -d 'Take every machine\'s power at once'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "ssh" -d 'Log in to a machine, or run a command on it'
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l nodes -d 'So many plain machines, instead of the single server with its databases and the prover' -r
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l workspace -d 'Write a workspace for the lab into this folder' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l runbook -d 'The runbook of that workspace' -r
@@ -129,6 +138,24 @@ complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcomm
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from down" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from down" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from status" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from status" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from status" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from status" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from snapshot" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from snapshot" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from snapshot" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from snapshot" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from snapshot" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from restore" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from restore" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from restore" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from restore" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from restore" -s h -l help -d 'Print help'
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from kill" -l name -d 'The lab\'s name; labs of different names live side by side' -r
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from kill" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from kill" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'

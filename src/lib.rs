@@ -27,6 +27,7 @@ pub mod runbook;
 pub mod sealed;
 pub mod secret;
 pub mod session;
+pub mod status;
 pub mod step;
 pub mod transport;
 pub mod units;

@@ -60,6 +60,8 @@ fn an_unknown_command_is_a_usage_error() {
     --- stderr
     error: unrecognized subcommand 'statsu'
 
+      tip: a similar subcommand exists: 'status'
+
     Usage: hactl [OPTIONS] <COMMAND>
 
     For more information, try '--help'.
@@ -243,58 +245,58 @@ fn the_golden_journal_is_told_in_words() {
     exit 0
     --- stdout
         1  2026-11-21 12:00:00  the journal's last line was incomplete (17 bytes)
-                                    and was cut off
+                                and was cut off
         2  2026-11-21 12:00:01  plan 64879f7d6b96 recorded
         3  2026-11-21 12:00:03  run run-1 of cell0, a rehearsal in lab lab, fleet
-                                    cell0, begun by ada@desk
+                                cell0, begun by ada@desk
         4  2026-11-21 12:00:04  ada@desk took the journal over from another machine
-                                    (epoch 2)
+                                (epoch 2)
         5  2026-11-21 12:00:06  bucket: cannot tell: no answer
         6  2026-11-21 12:00:07  bucket: is there already
         7  2026-11-21 12:00:09  bucket: verifying
         8  2026-11-21 12:00:10  bucket: verified
                                   versioning is on
         9  2026-11-21 12:00:12  wal-archive on node-1: will change: restart
-                                    postgresql@17-main
+                                postgresql@17-main
        10  2026-11-21 12:00:13  wal-archive on node-1: waits for approval
        11  2026-11-21 12:00:15  wal-archive on node-1: approved by ada@desk (name
-                                   typed at the prompt)
+                                typed at the prompt)
        12  2026-11-21 12:00:16  an approval no longer counts: the change is another
-                                   one
+                                one
        13  2026-11-21 12:00:18  wal-archive on node-1: approved by ada@desk
-                                   (answered by --yes in a rehearsal)
+                                (answered by --yes in a rehearsal)
        14  2026-11-21 12:00:19  wal-archive on node-1: changing, attempt 1: restart
-                                   postgresql@17-main
+                                postgresql@17-main
        15  2026-11-21 12:00:21  wal-archive on node-1: did not begin, nothing was
-                                   changed: claim refused
+                                changed: claim refused
        16  2026-11-21 12:00:22  wal-archive on node-1: under way: a restart
        17  2026-11-21 12:00:24  wal-archive on node-1: will change: restart
-                                   postgresql@17-main
+                                postgresql@17-main
        18  2026-11-21 12:00:25  wal-archive on node-1: changing, attempt 2: restart
-                                   postgresql@17-main
+                                postgresql@17-main
        19  2026-11-21 12:00:27  stopped as you asked
        20  2026-11-21 12:00:28  ada@desk goes on with: hactl resume
        21  2026-11-21 12:00:30  wal-archive on node-1: IN DOUBT: hactl was
-                                   interrupted
+                                interrupted
        22  2026-11-21 12:00:31  wal-archive on node-1: decided by ada@desk: it had
-                                   its effect
+                                its effect
        23  2026-11-21 12:00:33  wal-archive on node-2: will change: restart
-                                   postgresql@17-main
+                                postgresql@17-main
        24  2026-11-21 12:00:34  wal-archive on node-2: changing, attempt 1: restart
-                                   postgresql@17-main
+                                postgresql@17-main
        25  2026-11-21 12:00:36  wal-archive on node-2: changed
        26  2026-11-21 12:00:37  wal-archive on node-2: FAILED: no segment in the
-                                   bucket
+                                bucket
        27  2026-11-21 12:00:39  ada@desk accepted the changed runbook or workspace
        28  2026-11-21 12:00:40  wal-archive on node-2: taking back
        29  2026-11-21 12:00:42  wal-archive on node-2: TAKING BACK FAILED: unit is
-                                   masked
+                                masked
        30  2026-11-21 12:00:43  wal-archive on node-2: taking back
        31  2026-11-21 12:00:45  wal-archive on node-2: taken back
        32  2026-11-21 12:00:46  drill: skipped by ada@desk, stays unproven: not
-                                   tonight
+                                tonight
        33  2026-11-21 12:00:48  proven: restore of cell-postgres (complete, on
-                                   another host), counts until 2026-12-21
+                                another host), counts until 2026-12-21
        34  2026-11-21 12:00:49  phase 0: done
     ");
     assert_snapshot!(place.hactl(&["journal", "show", "--last", "1", "--output", "json"]), @r#"
@@ -334,7 +336,7 @@ fn a_damaged_journal_is_shown_up_to_the_damage() {
     exit 1
     --- stdout
         1  2026-11-21 12:00:00  the journal's last line was incomplete (17 bytes)
-                                    and was cut off
+                                and was cut off
         2  2026-11-21 12:00:01  plan 64879f7d6b96 recorded
     --- stderr
     error[journal::damaged]: line 3 of the journal cannot be trusted: bad checksum
@@ -369,4 +371,29 @@ fn a_runbook_is_ejected_once() {
     "#);
     let shown = place.hactl(&["runbook", "show", "cell0"]).stdout;
     assert_eq!(shown, std::fs::read_to_string(place.path().join("cell0.toml")).unwrap());
+}
+
+#[test]
+fn status_says_what_to_type_next_before_anything_was_begun() {
+    assert_snapshot!(small().hactl(&["status"]), @"
+    exit 0
+    --- stdout
+    small on pair, the real servers
+    no run was begun
+
+    phase 0: Tools: not begun
+    phase 1: More tools: not begun
+
+    components
+      tools: redundant, UNPROVEN (2 replicas; none)
+        failover: never proven
+
+    next:  hactl plan --phase 0    (looks, changes nothing)
+           hactl phase run 0
+    ");
+    assert_snapshot!(small().hactl(&["status", "--output", "json"]), @r#"
+    exit 0
+    --- stdout
+    {"event":"status","runbook":"small","fleet":"pair","rehearsal":null,"run":null,"drift":[],"phases":[{"id":"0","title":"Tools","reached":"not_begun","places":[{"place":{"step":"jq","host":"node-1"},"state":"pending","since":null,"why":null},{"place":{"step":"jq","host":"node-2"},"state":"pending","since":null,"why":null}]},{"id":"1","title":"More tools","reached":"not_begun","places":[{"place":{"step":"zstd","host":"node-1"},"state":"pending","since":null,"why":null},{"place":{"step":"zstd","host":"node-2"},"state":"pending","since":null,"why":null}]}],"components":[{"name":"tools","tier":"none","replicas":2,"standing":"unproven","wants":[{"property":"failover","proof":null}]}],"next":["hactl plan --phase 0    (looks, changes nothing)","hactl phase run 0"]}
+    "#);
 }

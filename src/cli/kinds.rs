@@ -43,7 +43,7 @@ fn table(out: &Out, event: &'static str, title: &str, kinds: &[KindInfo]) -> Res
         Format::Human => {
             out.say(title)?;
             for KindInfo { name, summary } in kinds {
-                out.say(words::wrap(&format!("  {name:widest$}  {summary}"), out.width(), widest + 2))?;
+                out.say(words::wrap(&format!("  {name:widest$}  {summary}"), out.width(), widest + 4))?;
             }
         }
         Format::Json => {

@@ -13,6 +13,7 @@ pub mod lab;
 pub mod proof;
 pub mod runbook;
 pub mod runtime;
+pub mod status;
 
 use std::path::{Path, PathBuf};
 
@@ -92,6 +93,8 @@ impl Global {
 pub enum Command {
     /// Load and check the workspace and its runbook, offline; shows every problem at once
     Check(check::Check),
+    /// Show where the run stands, what is proven, and what to type next
+    Status(status::StatusArgs),
     /// Show what was proven, how strongly, and until when it counts
     Proof(proof::ProofArgs),
     /// Show what happened, or check that the journal is whole
@@ -125,6 +128,7 @@ fn carry_out(cli: &Cli) -> Result<u8> {
     let out = Out::new(cli.global.output);
     let exit = match &cli.command {
         Command::Check(command) => command.run(&cli.global, &out)?,
+        Command::Status(command) => command.run(&cli.global, &out)?,
         Command::Proof(command) => command.run(&cli.global, &out)?,
         Command::Journal(command) => command.run(&cli.global, &out)?,
         Command::Runbook(command) => command.run(&out)?,

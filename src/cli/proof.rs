@@ -77,7 +77,7 @@ impl ProofArgs {
 
 fn tell(proof: &Proof, now: Timestamp, out: &Out, text: String) -> Result<()> {
     match out.format() {
-        Format::Human => out.say(words::wrap(&text, out.width(), 2)),
+        Format::Human => out.say(words::wrap(&text, out.width(), 4)),
         Format::Json => out.object(&Listed {
             event: "proof",
             id: proof::id(proof),

@@ -41,11 +41,11 @@ pub fn text(error: &Error, look: Look, width: usize) -> String {
     let mut under = error.source();
     while let Some(cause) = under {
         let line = words::clean(&format!("  because: {cause}"));
-        let _ = writeln!(text, "{}", words::wrap(&line, width, 9));
+        let _ = writeln!(text, "{}", words::wrap(&line, width, 11));
         under = cause.source();
     }
     if let Some(state) = error.state_now() {
-        let _ = writeln!(text, "{}", words::wrap(&format!("  now:     {state}"), width, 9));
+        let _ = writeln!(text, "{}", words::wrap(&format!("  now:     {state}"), width, 11));
     }
     for next in error.next_moves() {
         let _ = writeln!(text, "  next:    {next}");

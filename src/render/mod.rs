@@ -8,6 +8,8 @@ pub mod error;
 pub mod json;
 pub mod lines;
 pub mod out;
+pub mod plan;
+pub mod status;
 pub mod words;
 
 pub use out::{Format, Out};

@@ -246,7 +246,7 @@ pub fn span(duration: SignedDuration) -> String {
     }
 }
 
-/// Breaks lines between words at `width`, later lines of each indented by `hang` more than the line was.
+/// Breaks lines between words at `width`; what follows a break begins at column `hang`, or where the line began.
 #[must_use]
 pub fn wrap(text: &str, width: usize, hang: usize) -> String {
     let mut lines = Vec::new();
@@ -258,8 +258,8 @@ pub fn wrap(text: &str, width: usize, hang: usize) -> String {
             let word = piece.trim_end_matches(' ').chars().count();
             if word > 0 && columns > indent && columns + word > width {
                 lines.push(current.trim_end().to_owned());
-                current = " ".repeat(indent + hang);
-                columns = indent + hang;
+                columns = hang.max(indent);
+                current = " ".repeat(columns);
             }
             current.push_str(piece);
             columns += piece.chars().count();
@@ -275,10 +275,10 @@ mod tests {
 
     #[test]
     fn lines_break_between_words_and_hang() {
-        assert_eq!(wrap("  one two three four", 11, 2), "  one two\n    three\n    four");
+        assert_eq!(wrap("  one two three four", 11, 4), "  one two\n    three\n    four");
         assert_eq!(wrap("averyveryverylongword x", 8, 0), "averyveryverylongword\nx");
         assert_eq!(wrap("a\n\nb", 8, 0), "a\n\nb");
-        assert_eq!(wrap("  now:   it is done", 14, 7), "  now:   it is\n         done");
+        assert_eq!(wrap("  now:   it is done", 14, 9), "  now:   it is\n         done");
     }
 
     #[test]
