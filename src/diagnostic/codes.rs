@@ -176,6 +176,11 @@ codes! {
     POSTGRES_DEADLINE = "postgres::deadline", Failed, "a query took too long";
     POSTGRES_LOST = "postgres::lost", Failed, "the connection to PostgreSQL was lost";
     POSTGRES_ODD_ANSWER = "postgres::odd_answer", Failed, "PostgreSQL answered something that cannot be understood";
+    POSTGRES_SLOTS = "postgres::slots", Failed, "logical replication slots stand in the way of lowering wal_level";
+    // pgbackrest
+    PGBACKREST_MISSING = "pgbackrest::missing", Failed, "pgBackRest is not installed on a host that needs it";
+    PGBACKREST_ODD = "pgbackrest::odd_answer", Failed, "pgBackRest printed something that cannot be understood";
+    PGBACKREST_VERIFY = "pgbackrest::verify", Failed, "pgBackRest found something missing or damaged in the repository";
     // s3
     S3_SETTINGS = "s3::settings", Usage, "the S3 settings of the workspace cannot be used";
     S3_UNREACHABLE = "s3::unreachable", Failed, "the S3 server could not be connected to";

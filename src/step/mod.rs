@@ -2,11 +2,20 @@
 
 pub mod apt_package;
 pub mod command;
-#[expect(dead_code, reason = "the kinds that land next use the rest of it")]
 mod common;
 pub mod fleet;
 pub mod kind;
 pub mod manual;
+mod pgbackrest;
+pub mod pgbackrest_backup;
+pub mod pgbackrest_config;
+pub mod pgbackrest_stanza;
+pub mod postgres_access;
+pub mod postgres_inspect;
+pub mod postgres_monitor;
+pub mod postgres_restart;
+pub mod postgres_settings;
+pub mod postgres_wal_archive;
 pub mod s3_bucket;
 pub mod s3_restore_credential;
 pub mod secret;

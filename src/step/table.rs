@@ -137,6 +137,15 @@ step_kinds! {
     AptPackage = super::apt_package::AptPackage;
     Command = super::command::RunCommand;
     Manual = super::manual::Manual;
+    PgBackRestBackup = super::pgbackrest_backup::PgBackRestBackup;
+    PgBackRestConfig = super::pgbackrest_config::PgBackRestConfig;
+    PgBackRestStanza = super::pgbackrest_stanza::PgBackRestStanza;
+    PostgresAccess = super::postgres_access::PostgresAccess;
+    PostgresInspect = super::postgres_inspect::PostgresInspect;
+    PostgresMonitor = super::postgres_monitor::PostgresMonitor;
+    PostgresRestart = super::postgres_restart::PostgresRestart;
+    PostgresSettings = super::postgres_settings::PostgresSettings;
+    PostgresWalArchive = super::postgres_wal_archive::PostgresWalArchive;
     S3Bucket = super::s3_bucket::S3Bucket;
     S3RestoreCredential = super::s3_restore_credential::S3RestoreCredential;
     Secret = super::secret::Secret;
