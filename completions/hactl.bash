@@ -34,6 +34,9 @@ _hactl() {
             hactl,proof)
                 cmd="hactl__subcmd__proof"
                 ;;
+            hactl,rehearse)
+                cmd="hactl__subcmd__rehearse"
+                ;;
             hactl,runbook)
                 cmd="hactl__subcmd__runbook"
                 ;;
@@ -51,6 +54,9 @@ _hactl() {
                 ;;
             hactl__subcmd__lab,down)
                 cmd="hactl__subcmd__lab__subcmd__down"
+                ;;
+            hactl__subcmd__lab,enter)
+                cmd="hactl__subcmd__lab__subcmd__enter"
                 ;;
             hactl__subcmd__lab,heal)
                 cmd="hactl__subcmd__lab__subcmd__heal"
@@ -101,7 +107,7 @@ _hactl() {
 
     case "${cmd}" in
         hactl)
-            opts="-h -V --workspace --output --yes --help --version check status proof journal runbook lab kinds completions"
+            opts="-h -V --workspace --output --yes --help --version check status proof journal runbook lab rehearse kinds completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -259,7 +265,7 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__lab)
-            opts="-h --name --workspace --output --yes --help up down status snapshot restore kill start cut heal power-cut ssh"
+            opts="-h --name --workspace --output --yes --help up down status snapshot restore kill start cut heal power-cut enter ssh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -311,6 +317,32 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__lab__subcmd__down)
+            opts="-h --name --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__lab__subcmd__enter)
             opts="-h --name --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -545,7 +577,7 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__lab__subcmd__up)
-            opts="-h --nodes --workspace --runbook --name --output --yes --help"
+            opts="-h --nodes --runbook --name --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -555,15 +587,15 @@ _hactl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --workspace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --runbook)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workspace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -629,6 +661,36 @@ _hactl() {
                 return 0
             fi
             case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__rehearse)
+            opts="-h --through --lab --fresh --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --through)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --workspace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -36,6 +36,7 @@ complete -c hactl -n "__fish_hactl_needs_command" -f -a "proof" -d 'Show what wa
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "journal" -d 'Show what happened, or check that the journal is whole'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "runbook" -d 'List, print or eject the bundled runbooks'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "lab" -d 'Make, look at, disturb and take away a sealed lab of real machines'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "rehearse" -d 'Rehearse a runbook on real machines in a sealed lab'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "kinds" -d 'List the step kinds and probes that a runbook can be written with'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "completions" -d 'Print the completions for a shell'
 complete -c hactl -n "__fish_hactl_using_subcommand check" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
@@ -107,27 +108,28 @@ complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_sub
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from eject" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand runbook; and __fish_seen_subcommand_from eject" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -l name -d 'The lab\'s name; labs of different names live side by side' -r
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -s h -l help -d 'Print help'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "up" -d 'Build the image where it is missing, and start the machines'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "down" -d 'Take the lab away: processes, namespaces, files (the image stays)'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "status" -d 'Show what is there, which parts are real, and the snapshots'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "snapshot" -d 'Shut all machines down, keep their disks under a name, start them again'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "restore" -d 'Put all disks back to what a snapshot holds, and start the machines'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "kill" -d 'Take a machine\'s power'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "start" -d 'Give a machine its power back'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "cut" -d 'Cut a machine off from the others; it goes on running'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "heal" -d 'Connect a machine again'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "power-cut" -d 'Take every machine\'s power at once'
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut ssh" -f -a "ssh" -d 'Log in to a machine, or run a command on it'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "up" -d 'Build the image where it is missing, and start the machines'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "down" -d 'Take the lab away: processes, namespaces, files (the image stays)'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "status" -d 'Show what is there, which parts are real, and the snapshots'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "snapshot" -d 'Shut all machines down, keep their disks under a name, start them again'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "restore" -d 'Put all disks back to what a snapshot holds, and start the machines'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "kill" -d 'Take a machine\'s power'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "start" -d 'Give a machine its power back'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "cut" -d 'Cut a machine off from the others; it goes on running'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "heal" -d 'Connect a machine again'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "power-cut" -d 'Take every machine\'s power at once'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "enter" -d 'Run a program of this computer inside the lab, sealed as a rehearsal is'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and not __fish_seen_subcommand_from up down status snapshot restore kill start cut heal power-cut enter ssh" -f -a "ssh" -d 'Log in to a machine, or run a command on it'
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l nodes -d 'So many plain machines, instead of the single server with its databases and the prover' -r
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l workspace -d 'Write a workspace for the lab into this folder' -r -F
-complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l runbook -d 'The runbook of that workspace' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l runbook -d 'The runbook of the workspace that is written where --workspace says' -r
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from up" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
@@ -186,12 +188,26 @@ complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcomm
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from power-cut" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from power-cut" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from enter" -l name -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from enter" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from enter" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from enter" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from enter" -s h -l help -d 'Print help'
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -l name -d 'The lab\'s name; labs of different names live side by side' -r
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand lab; and __fish_seen_subcommand_from ssh" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand rehearse" -l through -d 'The last phase to carry out [default: all]' -r
+complete -c hactl -n "__fish_hactl_using_subcommand rehearse" -l lab -d 'The lab\'s name; labs of different names live side by side' -r
+complete -c hactl -n "__fish_hactl_using_subcommand rehearse" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand rehearse" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand rehearse" -l fresh -d 'Take an earlier lab of this name away first, and begin anew'
+complete -c hactl -n "__fish_hactl_using_subcommand rehearse" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand rehearse" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand kinds" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand kinds" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"

@@ -166,7 +166,7 @@ fn status(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn show(progress: &Progress, began: Instant) {
+pub(super) fn show(progress: &Progress, began: Instant) {
     let at = began.elapsed().as_secs_f32();
     let line = match progress {
         Progress::Building { part, of, what } => format!("building the image, {part} of {of}: {what}"),

@@ -11,6 +11,8 @@ pub mod kinds;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub mod lab;
 pub mod proof;
+#[cfg(all(feature = "lab", target_os = "linux"))]
+pub mod rehearse;
 pub mod runbook;
 pub mod runtime;
 pub mod status;
@@ -104,6 +106,9 @@ pub enum Command {
     /// Make, look at, disturb and take away a sealed lab of real machines
     #[cfg(all(feature = "lab", target_os = "linux"))]
     Lab(lab::LabArgs),
+    /// Rehearse a runbook on real machines in a sealed lab
+    #[cfg(all(feature = "lab", target_os = "linux"))]
+    Rehearse(rehearse::Rehearse),
     /// List the step kinds and probes that a runbook can be written with
     Kinds(kinds::Kinds),
     /// Print the completions for a shell
@@ -135,6 +140,8 @@ fn carry_out(cli: &Cli) -> Result<u8> {
         Command::Kinds(command) => command.run(&out)?,
         #[cfg(all(feature = "lab", target_os = "linux"))]
         Command::Lab(command) => return lab::run(command, &cli.global),
+        #[cfg(all(feature = "lab", target_os = "linux"))]
+        Command::Rehearse(command) => return command.run(&cli.global, &out),
         Command::Completions(command) => command.run(&out)?,
     };
     Ok(exit as u8)

@@ -80,6 +80,14 @@ impl Lab {
         network::path(&network::lab_namespace(&self.name))
     }
 
+    /// Is it up, all of it, as its state says?
+    ///
+    /// # Errors
+    /// Its state cannot be read.
+    pub fn is_up(&self) -> Result<bool> {
+        Ok(State::load(&self.dir)?.is_some_and(|state| self.is_running(&state)))
+    }
+
     /// Builds the image where it is missing, then makes and starts the scene's machines.
     ///
     /// A lab that is already up stays as it is; what an earlier lab of this name left behind is removed first.
