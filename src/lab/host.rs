@@ -95,7 +95,10 @@ pub fn install_packages(missing: &[Missing]) -> Result<()> {
 }
 
 /// Whether a lab can be made here at all.
-pub(crate) fn require(need: Need) -> Result<()> {
+///
+/// # Errors
+/// What this computer lacks; nothing was created.
+pub fn require(need: Need) -> Result<()> {
     let unsupported = |what: &str| {
         Err(Error::new(codes::LAB_UNSUPPORTED, format!("a lab cannot be made here: {what}"))
             .state("nothing was created"))

@@ -33,7 +33,7 @@ use std::time::Duration;
 use crate::diagnostic::{Error, Result, codes};
 use crate::name::HostName;
 
-pub use host::{Missing, Need, become_root, install_packages, missing_packages};
+pub use host::{Missing, Need, become_root, install_packages, missing_packages, require};
 pub use progress::Progress;
 pub use seal::enter;
 pub use snapshot::Snapshot;
