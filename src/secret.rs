@@ -16,6 +16,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::diagnostic::{Error, Result, codes};
+use crate::redact::Redactor;
 
 /// Where a secret comes from. Its JSON and `Debug` forms show the reference, which is no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,11 +46,19 @@ const MAX_BYTES: u64 = 64 * 1024;
 const PROGRAM_DEADLINE: Duration = Duration::from_secs(120);
 
 impl SecretRef {
-    /// The secret. Relative paths begin at `root`, the workspace's folder.
+    /// The secret, which `redactor` takes out of what is kept and shown from now on, under the name `name`. Relative paths
+    /// begin at `root`, the workspace's folder.
     ///
     /// # Errors
     /// The reference gives no value, or the file could be read by others. The error never shows a value.
-    pub async fn resolve(&self, root: &Path) -> Result<SecretString> {
+    pub async fn resolve(&self, name: &str, root: &Path, redactor: &Redactor) -> Result<SecretString> {
+        let secret = self.value(root).await?;
+        redactor.learn(name, &secret);
+        Ok(secret)
+    }
+
+    /// Private, so that there is no way to a value past the redactor.
+    async fn value(&self, root: &Path) -> Result<SecretString> {
         match self {
             Self::Env(name) => match std::env::var(name) {
                 Ok(value) if !value.is_empty() => Ok(value.into()),
@@ -252,6 +261,7 @@ mod tests {
 
     use super::{IN_CLEAR, SecretRef};
     use crate::diagnostic::codes;
+    use crate::redact::Redactor;
 
     #[tokio::test]
     async fn a_file_that_others_can_read_is_refused_with_the_chmod_to_type() {
@@ -261,13 +271,15 @@ mod tests {
         let reference = SecretRef::File("it's".into());
         for mode in [0o644, 0o640, 0o602] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let error = reference.resolve(folder.path()).await.unwrap_err();
+            let error = reference.value(folder.path()).await.unwrap_err();
             assert_eq!(error.code(), codes::SECRET_READABLE);
             assert!(error.next_moves()[0].starts_with("chmod 600 '"), "{:?}", error.next_moves());
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let secret = reference.resolve(folder.path()).await.unwrap();
+        let redactor = Redactor::new();
+        let secret = reference.resolve("password", folder.path(), &redactor).await.unwrap();
         assert_eq!(secret.expose_secret(), "hunter2");
+        assert_eq!(redactor.redact_text("it is hunter2."), "it is [secret password].");
         assert!(!format!("{secret:?}").contains("hunter2"));
     }
 
@@ -275,18 +287,18 @@ mod tests {
     async fn a_command_gives_what_it_prints_and_a_failing_one_says_so() {
         let root = std::env::temp_dir();
         let command = |argv: &[&str]| SecretRef::Command(argv.iter().map(ToString::to_string).collect());
-        let secret = command(&["printf", "%s\n", "-v a"]).resolve(&root).await.unwrap();
+        let secret = command(&["printf", "%s\n", "-v a"]).value(&root).await.unwrap();
         assert_eq!(secret.expose_secret(), "-v a");
         let error =
-            command(&["sh", "-c", "echo value; echo locked >&2; exit 3"]).resolve(&root).await.unwrap_err();
+            command(&["sh", "-c", "echo value; echo locked >&2; exit 3"]).value(&root).await.unwrap_err();
         assert!(error.one_line().contains("locked") && !error.one_line().contains("value;"), "{error:?}");
-        let missing = command(&["no-such-program-anywhere"]).resolve(&root).await.unwrap_err();
+        let missing = command(&["no-such-program-anywhere"]).value(&root).await.unwrap_err();
         assert_eq!(missing.code(), codes::SECRET_UNRESOLVED);
     }
 
     #[tokio::test]
     async fn a_missing_variable_is_named() {
-        let error = SecretRef::Env("HACTL_TEST_NOT_SET".into()).resolve("/".as_ref()).await.unwrap_err();
+        let error = SecretRef::Env("HACTL_TEST_NOT_SET".into()).value("/".as_ref()).await.unwrap_err();
         assert!(error.to_string().contains("$HACTL_TEST_NOT_SET"));
     }
 

@@ -149,9 +149,7 @@ impl World {
     }
 
     pub(super) async fn secret(&self, name: &str, reference: &SecretRef) -> Result<SecretString> {
-        let secret = reference.resolve(&self.workspace.root).await?;
-        self.means.redactor.learn(name, &secret);
-        Ok(secret)
+        reference.resolve(name, &self.workspace.root, &self.means.redactor).await
     }
 
     pub(super) fn seam(&self) -> &Seam {

@@ -13,6 +13,7 @@ use crate::{Case, on_one_thread};
 
 pub(crate) const CASES: &[Case] = &[
     ("client::an_object_comes_back_as_it_was", |weed| on_one_thread(round_trip(weed))),
+    ("client::a_bucket_is_made_in_a_region_of_its_own", |weed| on_one_thread(region(weed))),
     ("client::a_long_listing_is_paged_and_bounded", |weed| on_one_thread(listing(weed))),
     ("client::versions_are_kept_and_can_be_erased", |weed| on_one_thread(versions(weed))),
     ("client::a_conditional_write_is_refused_the_second_time", |weed| on_one_thread(conditional(weed))),
@@ -54,6 +55,14 @@ async fn round_trip(weed: &Weed) {
     assert_eq!(client.head("a/big file+ü").await.unwrap(), None);
     client.delete_bucket().await.unwrap();
     assert_eq!(client.bucket().await.unwrap(), BucketState::Missing);
+}
+
+async fn region(weed: &Weed) {
+    let settings = S3Settings { region: "lab".into(), ..weed.settings("region") };
+    let client = S3Client::new(settings, &credential("writer"), Deadlines::default()).unwrap();
+    client.create_bucket().await.unwrap();
+    client.put("k", b"x", PutIf::Always).await.unwrap();
+    assert_eq!(client.get("k", Size(10)).await.unwrap(), b"x");
 }
 
 async fn listing(weed: &Weed) {

@@ -10,7 +10,7 @@ use hactl::step::secret::Secret;
 use hactl::transport::s3::{BucketState, Delete, Fault, PutIf, S3Client, Versioning};
 
 use crate::bench::Bench;
-use crate::weed::Weed;
+use crate::weed::{Weed, secret_of};
 use crate::{Case, on_one_thread};
 
 pub(crate) const CASES: &[Case] = &[
@@ -47,6 +47,9 @@ async fn bucket(weed: &Weed) {
     let evidence = bench.verify(&kind).await.unwrap();
     assert_eq!(text(&evidence.outputs, "conditional-writes"), "true", "{:?}", evidence.facts);
     is_clean(&bench.outside).await;
+    // The key was resolved, so it is known to what keeps and shows; a name that is a word is not.
+    let shown = bench.redactor.redact_text(&format!("{} for a writer", secret_of("writer")));
+    assert_eq!(shown, "[secret S3 secret key] for a writer");
     assert_eq!(bench.observe(&kind).await.unwrap(), Observed::Applied(outputs));
     bench.undo(&kind).await.unwrap();
     bench.undo(&kind).await.unwrap();
