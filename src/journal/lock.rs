@@ -105,30 +105,31 @@ impl Lock {
 }
 
 /// The refusal, with the holder's name. A holder that took the lock just now may not have written it yet, and what
-/// stands there may be of one that was killed: so a name is believed once its process exists.
+/// stands there may be of one that was killed: so a name is believed once its process is seen to live.
 fn held(dir: &StateDir) -> Error {
     let until = Instant::now() + NAMED_WITHIN;
-    let holder = loop {
+    let who = loop {
         let found: Option<Holder> =
             std::fs::read(dir.lock()).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let late = Instant::now() >= until;
         match found {
-            Some(holder) if late || lives(&holder) => break Some(holder),
-            Some(_) | None if late => break None,
+            Some(holder) if lives(&holder) => break holder.to_string(),
+            Some(holder) if late => {
+                break format!(
+                    "it has not said who it is; the last one known was {holder}, which is not to be seen"
+                );
+            }
+            None if late => break "it has not said who it is".to_owned(),
             Some(_) | None => std::thread::sleep(Duration::from_millis(5)),
         }
     };
-    let error = match &holder {
-        Some(holder) => Error::new(codes::LOCK_HELD, format!("another hactl works here: {holder}")),
-        None => Error::new(codes::LOCK_HELD, "another hactl works here, and has not said who it is"),
-    };
-    error
+    Error::new(codes::LOCK_HELD, format!("another hactl works here: {who}"))
         .state("nothing was changed by this one")
         .next("wait for it, or end it with Ctrl-C where it runs")
         .next("meanwhile: hactl status")
 }
 
-/// Is that process alive, as far as can be told from here?
+/// Is that process alive, as far as can be told from this machine?
 fn lives(holder: &Holder) -> bool {
     let pid = i32::try_from(holder.pid).ok().and_then(rustix::process::Pid::from_raw);
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))

@@ -16,6 +16,7 @@ use crate::engine::gate::Cleared;
 use crate::event::{Event, Listener};
 use crate::name::HostName;
 
+pub mod checkpoint;
 pub mod dir;
 pub mod disk;
 pub mod fake;
@@ -26,11 +27,12 @@ pub mod record;
 pub mod replay;
 mod token;
 
+pub use checkpoint::Checkpoint;
 pub use dir::StateDir;
 pub use file::Lines;
 pub use line::Line;
 pub use lock::{Holder, Lock};
-pub use replay::{Checkpoint, Replayed, Run, RunState};
+pub use replay::{Replayed, Run, RunState};
 pub use token::{AttemptLabel, IntentRecorded, Purpose, RollbackRecorded, TrialRecorded, Warrant};
 
 use disk::{Disk, RealFile};

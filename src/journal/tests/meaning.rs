@@ -195,6 +195,18 @@ fn illegal_histories_are_refused_with_the_line() {
             vec![run_started("r"), ready.clone(), intent(2)],
             "line 3 of the journal cannot be: bucket: attempt 2 where 1",
         ),
+        (
+            vec![run_started("r"), Record::RollingBack { place: here.clone(), attempt: AttemptNumber(1) }],
+            "line 2 of the journal cannot be: bucket: a rollback of what was never begun",
+        ),
+        (
+            vec![
+                run_started("r"),
+                Record::Failed { place: here.clone(), error: String::new() },
+                Record::Trial { place: here.clone(), attempt: AttemptNumber(1) },
+            ],
+            "line 3 of the journal cannot be: bucket: a trial of a change that was never made",
+        ),
         (vec![takeover], "line 1 of the journal cannot be: epoch 1 does not come after epoch 1"),
     ] {
         let (code, text) = write(&history).unwrap_err();
@@ -271,4 +283,17 @@ fn the_second_one_is_told_who_holds_the_lock() {
     );
     drop(first);
     assert!(Lock::take(&bench.dir(), second).is_ok());
+}
+
+#[test]
+fn a_name_that_a_killed_holder_left_is_not_taken_for_the_holder() {
+    let bench = Bench::new();
+    let mut gone = std::process::Command::new("true").spawn().unwrap();
+    let stale = Holder { pid: gone.id(), ..Holder::this_process(operator(), noon(), "hactl phase run 3") };
+    gone.wait().unwrap();
+    let held = bench.lock();
+    std::fs::write(bench.dir().lock(), serde_json::to_vec(&stale).unwrap()).unwrap();
+    let text = Lock::take(&bench.dir(), stale).unwrap_err().to_string();
+    assert!(text.contains("it has not said who it is; the last one known was ada@desk"), "{text}");
+    drop(held);
 }
