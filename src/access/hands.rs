@@ -4,7 +4,7 @@
 //! never run twice and it can be told afterwards what became of it. Commands of one attempt on one host run one after
 //! the other.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
@@ -37,11 +37,19 @@ pub(crate) struct Grounds {
 pub(super) struct Attempting {
     grounds: Grounds,
     numbers: RefCell<BTreeMap<HostName, u32>>,
+    begun: Cell<Begun>,
+}
+
+/// Whether any command of the attempt may have had an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    Nothing,
+    Something,
 }
 
 impl Attempting {
     pub(super) fn new(grounds: Grounds) -> Self {
-        Self { grounds, numbers: RefCell::default() }
+        Self { grounds, numbers: RefCell::default(), begun: Cell::new(Begun::Nothing) }
     }
 
     pub(super) fn before(&self) -> Option<&Before> {
@@ -70,7 +78,24 @@ impl Attempting {
             *number += 1;
             *number
         };
-        host.world().seam().perform(host.host(), self.attempt(), number, command).await
+        let outcome = host.world().seam().perform(host.host(), self.attempt(), number, command).await;
+        match outcome {
+            Err(Failure::NotStarted(error)) => {
+                // The number was not used up: the next command of this attempt may have it.
+                if let Some(used) = self.numbers.borrow_mut().get_mut(host.name()) {
+                    *used = number - 1;
+                }
+                // This command did not begin, but the attempt did: only observing can tell what it amounts to.
+                match self.begun.get() {
+                    Begun::Nothing => Err(Failure::NotStarted(error)),
+                    Begun::Something => Err(Failure::Unclear(error)),
+                }
+            }
+            Ok(_) | Err(Failure::Unclear(_)) => {
+                self.begun.set(Begun::Something);
+                outcome
+            }
+        }
     }
 }
 

@@ -60,6 +60,9 @@ impl Argv {
         if self.program().is_empty() {
             return refuse("has no program".into());
         }
+        if self.program().contains('=') {
+            return refuse("would be taken for a variable of the environment".into());
+        }
         let mut total = 0;
         for (index, word) in self.0.iter().enumerate() {
             total += word.len() + 1;
@@ -81,7 +84,6 @@ impl Argv {
 
     /// The words, each followed by a NUL.
     #[must_use]
-    #[expect(dead_code, reason = "used as soon as attempts are carried out")]
     pub(super) fn nul_separated(&self) -> Vec<u8> {
         self.0.iter().flat_map(|word| word.bytes().chain([0])).collect()
     }

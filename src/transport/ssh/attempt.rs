@@ -34,7 +34,6 @@ impl AttemptId {
     /// The step's folder on a host. A place on one host may also touch another; there its own name is added, so
     /// that two places of a step cannot meet.
     #[must_use]
-    #[expect(dead_code, reason = "used as soon as attempts are carried out")]
     pub(super) fn folder(&self, on: &HostName) -> String {
         match &self.place_host {
             Some(host) if host != on => format!("{}@{host}", self.step),

@@ -7,18 +7,38 @@
 mod argv;
 mod attempt;
 mod command;
+mod config;
+mod exchange;
+pub mod host_key;
+mod master;
 mod owner;
+mod perform;
+mod query;
+mod runtime;
 mod seam;
+mod trouble;
 
 pub use argv::{Argv, MAX_ARGUMENT, MAX_ARGUMENTS};
 pub use attempt::{AttemptId, AttemptState};
 pub use command::{Become, Captured, Command, DEFAULT_TIMEOUT, Finished, Input, MAX_INPUT, Status};
+pub use config::Timing;
 pub use owner::Owner;
 pub use seam::{Fault, Seam};
 
-use crate::access::reads::ReadOnly;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::SemaphorePermit;
+
+use self::exchange::{Answer, NoAnswer};
+use self::master::{Live, Master, Way};
+use self::runtime::Runtime;
 use crate::diagnostic::{Error, Result, codes};
-use crate::step::Failure;
+use crate::name::HostName;
 use crate::workspace::{Host, Workspace};
 
 /// How much of each stream of a command is kept: 8 MiB.
@@ -27,19 +47,50 @@ pub const MAX_OUTPUT: usize = 8 * 1024 * 1024;
 /// Where attempts live on a host.
 pub const ROOT: &str = "/var/lib/hactl";
 
+/// Gives words a clean environment.
+const CLEAN: &str = include_str!("clean.sh");
+
+/// Longest command line that ssh can hand to a login shell, which gets it as one argument.
+const MAX_LINE: usize = 128 * 1024 - 1;
+
+/// Who runs a command's words.
+#[derive(Clone, Copy)]
+enum Runner {
+    /// Root, as every attempt is.
+    Root,
+    /// The user that logs in where that is asked for, else root.
+    AsAsked,
+}
+
 /// The connections to a fleet.
-#[derive(Debug)]
 pub struct Ssh {
+    hosts: Vec<Host>,
+    known_hosts: PathBuf,
     root: String,
+    timing: Timing,
+    masters: BTreeMap<HostName, Master>,
+    runtime: OnceCell<(PathBuf, Runtime)>,
+}
+
+impl fmt::Debug for Ssh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ssh").field("hosts", &self.masters.keys()).finish_non_exhaustive()
+    }
 }
 
 impl Ssh {
-    /// Prepares connections to the hosts of a workspace; nothing is opened yet.
-    ///
-    /// # Errors
-    /// The runtime directory cannot be made.
-    pub fn new(_workspace: &Workspace) -> Result<Self> {
-        Ok(Self { root: ROOT.into() })
+    /// Prepares connections to the hosts of a workspace; nothing is opened or made yet.
+    #[must_use]
+    pub fn new(workspace: &Workspace) -> Self {
+        let known_hosts = workspace.state_dir().join("known_hosts");
+        Self::with(workspace.hosts.clone(), known_hosts, ROOT, Timing::default())
+    }
+
+    /// The same with other places and times, for tests on one machine.
+    #[must_use]
+    pub fn with(hosts: Vec<Host>, known_hosts: PathBuf, root: impl Into<String>, timing: Timing) -> Self {
+        let masters = hosts.iter().map(|host| (host.name.clone(), Master::new())).collect();
+        Self { hosts, known_hosts, root: root.into(), timing, masters, runtime: OnceCell::new() }
     }
 
     /// The folder of attempts on every host.
@@ -48,40 +99,125 @@ impl Ssh {
         &self.root
     }
 
-    /// Runs a reading command.
-    ///
-    /// # Errors
-    /// The host cannot be reached, the command prints more than [`MAX_OUTPUT`], or its end cannot be learnt.
-    pub async fn query(&self, _key: &ReadOnly, host: &Host, _command: &Command) -> Result<Finished> {
-        Err(not_built(host))
-    }
-
-    /// Claims and carries out the command number `number` of an attempt, and waits for its end.
-    ///
-    /// # Errors
-    /// `NotStarted` where it certainly did not begin, `Unclear` where nobody knows.
-    pub async fn perform(
-        &self,
-        host: &Host,
-        _attempt: &AttemptId,
-        _number: u32,
-        _command: &Command,
-    ) -> Result<Finished, Failure> {
-        Err(Failure::NotStarted(not_built(host)))
-    }
-
-    /// Makes sure that nothing of an attempt can start late on a host, and says what became of it.
-    ///
-    /// # Errors
-    /// The host could not be asked, or belongs to another fleet.
-    pub async fn settle(&self, host: &Host, _attempt: &AttemptId) -> Result<AttemptState> {
-        Err(not_built(host))
+    /// The file with the pinned host keys.
+    #[must_use]
+    pub fn known_hosts(&self) -> &Path {
+        &self.known_hosts
     }
 
     /// Closes every connection, within a few seconds.
-    pub async fn close(&self) {}
-}
+    pub async fn close(&self) {
+        for master in self.masters.values() {
+            master.close().await;
+        }
+    }
 
-fn not_built(host: &Host) -> Error {
-    Error::new(codes::INTERNAL, "not built yet").host(&host.name)
+    fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// The directory of this process with the generated configuration, made when first wanted.
+    fn runtime(&self) -> Result<&(PathBuf, Runtime)> {
+        if let Some(made) = self.runtime.get() {
+            return Ok(made);
+        }
+        let runtime = Runtime::create()?;
+        let text = config::generate(&self.hosts, &self.known_hosts, runtime.path(), self.timing)?;
+        let config = runtime.write(config::FILE, &text)?;
+        Ok(self.runtime.get_or_init(|| (config, runtime)))
+    }
+
+    fn master(&self, host: &Host) -> Result<&Master> {
+        self.masters.get(&host.name).ok_or_else(|| {
+            Error::new(codes::INTERNAL, format!("{} is no host of this fleet", host.name)).host(&host.name)
+        })
+    }
+
+    async fn place(&self, host: &Host) -> Result<SemaphorePermit<'_>> {
+        self.master(host)?.place(host).await
+    }
+
+    async fn open(&self, host: &Host) -> Result<Rc<Live>> {
+        let (config, runtime) = self.runtime()?;
+        let way = Way { host, jumps: self.jumps(host, runtime), config, runtime, timing: self.timing };
+        self.master(host)?.open(&way).await
+    }
+
+    /// The jump hosts before a host, nearest to it first, with the log in which each one's trouble is told.
+    fn jumps(&self, host: &Host, runtime: &Runtime) -> Vec<(HostName, PathBuf)> {
+        let mut jumps = Vec::new();
+        let mut at = host;
+        // A workspace that was checked has no circle; another one shall not hang us.
+        while let Some(jump) = at.jump.as_ref().filter(|_| jumps.len() < self.hosts.len()) {
+            jumps.push((jump.clone(), config::jump_log(runtime.path(), at)));
+            match self.hosts.iter().find(|host| host.name == *jump) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        jumps
+    }
+
+    async fn exchange(
+        &self,
+        live: &Live,
+        line: &str,
+        stdin: &[u8],
+        limit: usize,
+        within: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        exchange::exchange(&live.session, line, stdin, limit, within).await
+    }
+
+    /// Refuses a command line that the host's kernel would refuse.
+    fn check_line(&self, host: &Host, line: &str) -> Result<()> {
+        if line.len() <= MAX_LINE {
+            return Ok(());
+        }
+        let what =
+            format!("a command line of {} bytes is longer than a login shell can be given", line.len());
+        Err(Error::new(codes::SSH_ARGUMENT, what).host(&host.name).state("nothing was sent"))
+    }
+
+    fn marker(&self) -> Result<String> {
+        exchange::nonce().map_err(|e| Error::new(codes::SSH_RUNTIME, "no randomness").source(e))
+    }
+
+    /// What goes before a command that another user than the login must run.
+    fn sudo(&self, host: &Host, command: &Command) -> Vec<&'static str> {
+        match &command.run_as {
+            Become::Root | Become::User(_) if host.user.as_str() != "root" => vec!["sudo", "-n", "--"],
+            Become::Root | Become::User(_) | Become::Login => Vec::new(),
+        }
+    }
+
+    /// A command's words as they are run by `runner`: another user and a clean environment first.
+    fn words(&self, host: &Host, command: &Command, runner: Runner) -> Argv {
+        let user = match &command.run_as {
+            Become::Root => None,
+            Become::User(user) if user == "root" => None,
+            Become::User(user) => Some(user.as_str()),
+            Become::Login => match runner {
+                Runner::Root => Some(host.user.as_str()),
+                Runner::AsAsked => None,
+            },
+        };
+        let mut words = match user {
+            Some(user) if user != "root" => {
+                Argv::new("runuser").args(["-u", user, "--", "sh", "-c", CLEAN, "hactl-clean"])
+            }
+            Some(_) | None => Argv::new("sh").args(["-c", CLEAN, "hactl-clean"]),
+        };
+        for (name, value) in &command.env {
+            words = words.arg(format!("{name}={value}"));
+        }
+        words.args(command.argv.words().iter().cloned())
+    }
+
+    /// A script of ours as root, quoted.
+    fn root_script(&self, host: &Host, script: &str, name: &str, arguments: &[String]) -> String {
+        let sudo: &[&str] = if host.user.as_str() == "root" { &[] } else { &["sudo", "-n", "--"] };
+        let words = sudo.iter().copied().chain(["sh", "-c", script, name]);
+        exchange::line(words.chain(arguments.iter().map(String::as_str)))
+    }
 }

@@ -1,0 +1,41 @@
+# Claims a command of an attempt, starts it in a process session of its own, waits for its end and reports it.
+# Standard input: the words of the command, each followed by a NUL; then its own input.
+# shellcheck disable=SC2154 # common.sh goes before, and its users set these
+marker=$1 runner=$2 root=$3 fleet=$4 run=$5 epoch=$6 seq=$7 folder=$3/$5/$8 label=$9
+shift 9
+number=$1 words_bytes=$2 input_bytes=$3 seconds=$4 keep=$5
+
+mkdir -p -- "$root" || refuse setup "cannot make $root"
+inbox=$(mktemp -d "$root/in.XXXXXXXX") || refuse setup "cannot write in $root"
+trap 'rm -rf -- "$inbox"' EXIT
+head -c "$words_bytes" >"$inbox/words"
+head -c "$input_bytes" >"$inbox/input"
+[ "$(size "$inbox/words")" = "$words_bytes" ] && [ "$(size "$inbox/input")" = "$input_bytes" ] ||
+  refuse input "the input did not arrive whole, or $root is full"
+
+lock
+check_owner
+attempt=$folder/$label
+dir=$attempt/$number
+if [ -e "$dir/void" ]; then refuse void; fi
+if [ -e "$dir" ]; then refuse claimed; fi
+if [ "$number" -gt 1 ]; then
+  before=$(state_of "$attempt/$((number - 1))")
+  case $before in
+    finished* | timeout) ;;
+    *) refuse order "$before" ;;
+  esac
+fi
+own
+mkdir -p -- "$attempt" && mkdir -- "$dir" || refuse setup "cannot make $dir"
+mv -- "$inbox/words" "$inbox/input" "$dir/" &&
+  sync "$dir/words" "$dir/input" "$dir" "$attempt" "$folder" "$root/$run" "$root" ||
+  refuse setup "cannot make the claim durable"
+
+setsid sh -c "$runner" hactl-run "$dir" "$seconds" "$keep" </dev/null >/dev/null 2>&1 &
+pid=$!
+# From here on the lock is the runner's, until it has said that it began.
+exec 9>&-
+say started
+wait "$pid"
+report "$dir"

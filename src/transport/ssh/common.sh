@@ -1,0 +1,85 @@
+# shellcheck disable=SC2015 # refuse never returns
+# What the scripts of attempts share. Every line of ours begins with a marker that nobody else knows.
+set -u
+umask 077
+LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+cd /
+
+say() { printf '%s %s\n' "$marker" "$*"; }
+refuse() {
+  say "refused $*"
+  exit 0
+}
+number() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
+
+# Takes the host's lock as file 9. It is held until a started command has said so, or this script ends.
+lock() {
+  mkdir -p -- "$root" || refuse setup "cannot make $root"
+  for program in flock setsid timeout xargs stdbuf sync runuser; do
+    command -v "$program" >/dev/null || refuse setup "$program is not installed"
+  done
+  exec 9>"$root/lock" || refuse setup "cannot open $root/lock"
+  flock -w 30 9 || refuse setup "another command holds $root/lock"
+}
+
+# Refuses another fleet, a lower epoch, or a journal that is older than what changed this host last.
+check_owner() {
+  [ -e "$root/owner" ] || return 0
+  o_fleet='' o_epoch='' o_seq=''
+  while read -r key value; do
+    case $key in
+      fleet) o_fleet=$value ;;
+      epoch) o_epoch=$value ;;
+      seq) o_seq=$value ;;
+    esac
+  done <"$root/owner"
+  [ -n "$o_fleet" ] && number "$o_epoch" && number "$o_seq" || refuse owner_damaged
+  [ "$o_fleet" = "$fleet" ] || refuse other_fleet "$o_fleet"
+  [ "$o_epoch" -le "$epoch" ] || refuse old_epoch "$o_epoch"
+  [ "$o_epoch" -lt "$epoch" ] || [ "$o_seq" -le "$seq" ] || refuse old_journal "$o_seq"
+}
+
+# Writes the owner file, unless it says so already.
+own() {
+  text=$(printf 'fleet %s\nrun %s\nepoch %s\nseq %s' "$fleet" "$run" "$epoch" "$seq")
+  [ -e "$root/owner" ] && [ "$(cat "$root/owner")" = "$text" ] && return 0
+  printf '%s\n' "$text" >"$root/owner.new" && sync "$root/owner.new" &&
+    mv -f "$root/owner.new" "$root/owner" && sync "$root" || refuse setup "cannot write $root/owner"
+}
+
+# How the command in folder $1 stands: never, running, finished STATUS, timeout, unknown.
+state_of() {
+  if [ ! -e "$1/begun" ]; then
+    # Who claims holds the lock until then, and we hold it now.
+    echo never
+  elif [ -e "$1/status" ]; then
+    cat "$1/status"
+  elif ! flock -n "$1/alive" true; then
+    echo running
+  elif [ -e "$1/status" ]; then
+    cat "$1/status"
+  elif [ -s "$1/rc" ]; then
+    echo "finished $(cat "$1/rc")"
+  else
+    echo unknown
+  fi
+}
+
+size() { stat -c %s -- "$1" 2>/dev/null || echo 0; }
+
+# Reports how the command in folder $1 stands, with what it printed where it ended.
+report() {
+  state=$(state_of "$1")
+  case $state in
+    finished* | timeout)
+      out=$(size "$1/stdout") err=$(size "$1/stderr")
+      # A program that it left behind may still print: no more than this is sent.
+      say "$state : $out $(cat "$1/stdout.cut" 2>/dev/null || echo 0) $err $(cat "$1/stderr.cut" 2>/dev/null || echo 0)"
+      head -c "$out" "$1/stdout" 2>/dev/null
+      head -c "$err" "$1/stderr" 2>/dev/null
+      say end
+      ;;
+    *) say "$state" ;;
+  esac
+}

@@ -1,0 +1,233 @@
+//! The one master connection of a host.
+//!
+//! Invariant: it is opened when it is first wanted and again after a loss, at most eight commands are in it at a time,
+//! and neither opening, checking nor closing it can hang: ssh runs as a child that is killed at the deadline, and what
+//! may block at the end is left to a process of its own.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::rc::Rc;
+use std::time::Duration;
+
+use openssh::{ForwardType, Session};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::config::Timing;
+use super::exchange::random;
+use super::runtime::Runtime;
+use super::trouble;
+use crate::diagnostic::{Error, Result, codes};
+use crate::name::HostName;
+use crate::workspace::Host;
+
+/// sshd allows ten sessions a connection; two stay free for forwarded sockets and checks.
+const AT_ONCE: usize = 8;
+
+/// How long a master that nobody uses stays, which is also how long one outlives a killed hactl.
+const IDLE_SECONDS: u32 = 60;
+
+/// How long asking the master anything may take: it answers from this machine.
+const LOCAL: Duration = Duration::from_secs(5);
+
+/// A master that was opened.
+#[derive(Debug)]
+pub(super) struct Live {
+    /// It owns nothing: dropping it does nothing.
+    pub(super) session: Session,
+    dir: PathBuf,
+}
+
+impl Live {
+    fn control(&self) -> PathBuf {
+        self.dir.join("m")
+    }
+
+    /// Does the master process still answer? It says nothing of the host.
+    async fn answers(&self) -> bool {
+        matches!(timeout(LOCAL, self.session.check()).await, Ok(Ok(())))
+    }
+
+    /// Forwards a new unix socket here to a unix socket there.
+    #[expect(dead_code, reason = "PostgreSQL reads come next")]
+    pub(super) async fn forward(&self, host: &Host, remote: &str) -> Result<PathBuf> {
+        let name = random::<3>().map_err(|e| Error::new(codes::SSH_RUNTIME, "no randomness").source(e))?;
+        let local = self.dir.join(format!("f{name}"));
+        let request =
+            self.session.request_port_forward(ForwardType::Local, local.as_path(), Path::new(remote));
+        match timeout(LOCAL, request).await {
+            Ok(Ok(())) => Ok(local),
+            Ok(Err(e)) => Err(Error::new(codes::SSH_CONTROL, format!("cannot forward {remote}"))
+                .host(&host.name)
+                .source(e)),
+            Err(_elapsed) => {
+                Err(Error::new(codes::SSH_DEADLINE, format!("forwarding {remote} took too long"))
+                    .host(&host.name))
+            }
+        }
+    }
+
+    /// Ends a forwarding; a failure leaves it to the master's end.
+    #[expect(dead_code, reason = "PostgreSQL reads come next")]
+    pub(super) async fn unforward(&self, local: &Path, remote: &str) {
+        let request = self.session.close_port_forward(ForwardType::Local, local, Path::new(remote));
+        let _ = timeout(LOCAL, request).await;
+        let _ = std::fs::remove_file(local);
+    }
+
+    /// Tells the master to end. It never blocks: a program of its own does the telling.
+    fn end(&self) {
+        let told = std::process::Command::new("ssh")
+            .args(["-F", "/dev/null", "-O", "exit", "-S"])
+            .arg(self.control())
+            .arg("hactl")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        // Reaped on a thread, because a wedged master may keep it waiting.
+        if let Ok(mut child) = told {
+            std::thread::spawn(move || child.wait());
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The master of one host.
+#[derive(Debug)]
+pub(super) struct Master {
+    live: Mutex<Option<Rc<Live>>>,
+    permits: Semaphore,
+}
+
+impl Master {
+    pub(super) fn new() -> Self {
+        Self { live: Mutex::new(None), permits: Semaphore::new(AT_ONCE) }
+    }
+
+    /// Waits for one of the eight places.
+    pub(super) async fn place(&self, host: &Host) -> Result<SemaphorePermit<'_>> {
+        self.permits.acquire().await.map_err(|_closed| {
+            Error::new(codes::INTERNAL, "a connection was used after it was closed").host(&host.name)
+        })
+    }
+
+    /// The connection, opened where there is none that answers.
+    pub(super) async fn open(&self, way: &Way<'_>) -> Result<Rc<Live>> {
+        let mut live = self.live.lock().await;
+        if let Some(open) = live.as_ref() {
+            if open.answers().await {
+                return Ok(Rc::clone(open));
+            }
+            *live = None;
+        }
+        let opened = Rc::new(connect(way).await?);
+        *live = Some(Rc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Forgets a connection that turned out to be lost, unless another one was opened meanwhile.
+    pub(super) async fn lost(&self, which: &Rc<Live>) {
+        let mut live = self.live.lock().await;
+        if live.as_ref().is_some_and(|open| Rc::ptr_eq(open, which)) {
+            *live = None;
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        if let Ok(mut live) = timeout(LOCAL, self.live.lock()).await {
+            *live = None;
+        }
+    }
+}
+
+/// How a host is reached.
+#[derive(Debug)]
+pub(super) struct Way<'a> {
+    pub(super) host: &'a Host,
+    /// Its jump hosts, nearest first, each with the log in which its trouble is told.
+    pub(super) jumps: Vec<(HostName, PathBuf)>,
+    pub(super) config: &'a Path,
+    pub(super) runtime: &'a Runtime,
+    pub(super) timing: Timing,
+}
+
+impl Way<'_> {
+    /// How long connecting may take: each leg has its connection and its login.
+    pub(super) fn limit(&self) -> Duration {
+        self.timing.connect * 2 * (1 + u32::try_from(self.jumps.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Forgets what jump hosts complained before.
+    pub(super) fn clear(&self) {
+        for (_, log) in &self.jumps {
+            let _ = std::fs::remove_file(log);
+        }
+    }
+
+    /// The error behind a connection that did not come about.
+    pub(super) fn trouble(&self, log: &Path, late: Late) -> Error {
+        let jumps: Vec<_> = self.jumps.iter().map(|(name, log)| (name.clone(), read_log(log))).collect();
+        match late {
+            Late::No => trouble::of_connecting(self.host, &read_log(log), &jumps),
+            Late::Yes => trouble::slow_connecting(self.host, self.limit(), &read_log(log), &jumps),
+        }
+    }
+}
+
+/// Whether connecting took longer than it may.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Late {
+    No,
+    Yes,
+}
+
+async fn connect(way: &Way<'_>) -> Result<Live> {
+    let host = way.host;
+    let dir = way.runtime.subdir("c")?;
+    let (control, log) = (dir.join("m"), dir.join("log"));
+    let failed = |e: std::io::Error| {
+        Error::new(codes::SSH_RUNTIME, "cannot run ssh")
+            .host(&host.name)
+            .source(e)
+            .next("install openssh-client")
+    };
+    way.clear();
+    let mut ssh = tokio::process::Command::new("ssh");
+    ssh.arg("-F").arg(way.config).arg("-E").arg(&log).arg("-S").arg(&control);
+    ssh.args(["-M", "-N", "-f", "-o"]).arg(format!("ControlPersist={IDLE_SECONDS}s")).arg("--");
+    ssh.arg(host.name.as_str());
+    ssh.env_remove("SSH_AUTH_SOCK").env_remove("SSH_ASKPASS").env("LC_ALL", "C");
+    ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    // A process group of its own: Ctrl-C at the terminal is ours to handle, not the connection's to die of.
+    ssh.process_group(0);
+    let mut child = ssh.spawn().map_err(failed)?;
+    match timeout(way.limit(), child.wait()).await {
+        Ok(Ok(status)) if status.success() => {
+            let session = Session::resume_mux(control.into_boxed_path(), Some(log.into_boxed_path()));
+            Ok(Live { session, dir })
+        }
+        Ok(Ok(_failure)) => Err(way.trouble(&log, Late::No)),
+        Ok(Err(e)) => Err(failed(e)),
+        Err(_elapsed) => {
+            let _ = child.start_kill();
+            Err(way.trouble(&log, Late::Yes))
+        }
+    }
+}
+
+/// The beginning of a log; ssh may print what a hostile host says.
+fn read_log(path: &Path) -> String {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    if let Ok(file) = File::open(path) {
+        let _ = file.take(64 * 1024).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

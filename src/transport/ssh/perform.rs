@@ -1,0 +1,388 @@
+//! Carrying out commands of attempts, and learning what became of them.
+//!
+//! Invariant: "certainly did not begin" is said only where the command line never left, where the host refused it
+//! before starting anything, or where its claim was made void. Everything else that has no answer is unclear, after
+//! trying for a while to ask the host again.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::attempt::{AttemptId, AttemptState};
+use super::command::{Captured, Command, Finished, MAX_INPUT, Status};
+use super::exchange::{Answer, NoAnswer};
+use super::{MAX_OUTPUT, Runner, Ssh};
+use crate::diagnostic::{Code, Error, Result, codes};
+use crate::redact::sanitize_for_terminal;
+use crate::step::Failure;
+use crate::workspace::Host;
+
+const CLAIM: &str = concat!(include_str!("common.sh"), include_str!("claim.sh"));
+const RUN: &str = include_str!("run.sh");
+const SETTLE: &str = concat!(include_str!("common.sh"), include_str!("settle.sh"));
+
+/// From the end of its time to a killed command's report: termination, ten seconds, killing, syncing.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// How long settling may take: it may have to wait for the host's lock.
+const SETTLING: Duration = Duration::from_secs(45);
+
+/// How often a running command is asked after.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What a host says of an attempt's command.
+#[derive(Debug)]
+enum Report {
+    Refused { word: String, detail: String },
+    Never,
+    Running,
+    Unknown,
+    Finished { status: Status, stdout: Captured, stderr: Captured },
+}
+
+impl Ssh {
+    /// Claims and carries out the command number `number` of an attempt, and waits for its end. A connection that is
+    /// lost meanwhile is opened again for a while to learn the end.
+    ///
+    /// # Errors
+    /// `NotStarted` where it certainly did not begin, `Unclear` where nobody knows.
+    pub async fn perform(
+        &self,
+        host: &Host,
+        attempt: &AttemptId,
+        number: u32,
+        command: &Command,
+    ) -> Result<Finished, Failure> {
+        let not_started = |error: Error| Failure::NotStarted(error.host(&host.name));
+        command.argv.check().map_err(not_started)?;
+        let input = command.stdin.expose();
+        if input.len() > MAX_INPUT {
+            let what =
+                format!("{} got {} bytes of input, more than is sent", command.argv.program(), input.len());
+            return Err(not_started(Error::new(codes::SSH_ARGUMENT, what).state("nothing was sent")));
+        }
+        let words = self.words(host, command, Runner::Root).nul_separated();
+        let marker = self.marker().map_err(not_started)?;
+        let seconds = command.within.as_secs().max(1);
+        let arguments = [
+            marker.clone(),
+            RUN.to_owned(),
+            self.root().to_owned(),
+            attempt.fleet.to_string(),
+            attempt.run.to_string(),
+            attempt.epoch.to_string(),
+            attempt.seq.to_string(),
+            attempt.folder(&host.name),
+            attempt.label.to_string(),
+            number.to_string(),
+            words.len().to_string(),
+            input.len().to_string(),
+            seconds.to_string(),
+            MAX_OUTPUT.to_string(),
+        ];
+        let line = self.root_script(host, CLAIM, "hactl-claim", &arguments);
+        self.check_line(host, &line).map_err(not_started)?;
+        let mut stdin = words;
+        stdin.extend_from_slice(input);
+
+        let within = command.within + GRACE;
+        // Opened before anything is sent, so that a host that cannot be reached is certain not to have begun.
+        let _place = self.place(host).await.map_err(not_started)?;
+        let live = self.open(host).await.map_err(not_started)?;
+        let sent = self.exchange(&live, &line, &stdin, 2 * MAX_OUTPUT + 4096, within).await;
+        drop(stdin);
+        let why = match sent {
+            Ok(answer) | Err(NoAnswer::Lost(answer)) => match parse(&answer.stdout, &marker, Kind::Claim) {
+                // Its wrapper was killed, and the command itself still runs.
+                Some(Report::Running) => "the command's wrapper was killed",
+                Some(report) => return self.outcome(host, command, report),
+                None => match self.no_marker(host, &answer) {
+                    // sudo or the login shell ended before our script began.
+                    Some(error) => return Err(Failure::NotStarted(error)),
+                    None => "the connection was lost",
+                },
+            },
+            Err(NoAnswer::NotOpened(_)) => "the connection was lost while the command was sent",
+            Err(NoAnswer::Late) => "no answer came in time",
+            Err(NoAnswer::TooMuch) => "the host sent more than any command may print",
+        };
+        self.master(host).map_err(Failure::Unclear)?.lost(&live).await;
+        drop(live);
+        self.recover(host, attempt, number, command, why).await
+    }
+
+    /// Asks again, for a while, what became of a command.
+    async fn recover(
+        &self,
+        host: &Host,
+        attempt: &AttemptId,
+        number: u32,
+        command: &Command,
+        why: &str,
+    ) -> Result<Finished, Failure> {
+        let program = command.argv.program();
+        let unclear = |code: Code, what: String| {
+            Error::new(code, what)
+                .host(&host.name)
+                .state("the command may or may not have had its effect")
+                .next("hactl resume, which asks the host what became of it")
+        };
+        let began = Instant::now();
+        // A host that answers is waited for as long as the command may take; one that does not, only for a while.
+        let mut heard = began;
+        loop {
+            match self.ask_after(host, attempt, Some(number)).await {
+                Ok((_, Report::Never)) => {
+                    let what = format!("{why}, and {program} had not begun");
+                    let error = Error::new(codes::SSH_LOST, what).state("it can no longer start");
+                    return Err(Failure::NotStarted(error.host(&host.name)));
+                }
+                Ok((_, Report::Running)) => {
+                    heard = Instant::now();
+                    if began.elapsed() > command.within + GRACE {
+                        let what = format!("{program} runs longer than it may, and does not end");
+                        return Err(Failure::Unclear(unclear(codes::ATTEMPT_UNKNOWN, what)));
+                    }
+                }
+                Ok((_, Report::Unknown)) => {
+                    let what =
+                        format!("{why}, and {program} was cut short: the machine rebooted, or it was killed");
+                    return Err(Failure::Unclear(unclear(codes::ATTEMPT_UNKNOWN, what)));
+                }
+                Ok((_, report @ (Report::Finished { .. } | Report::Refused { .. }))) => {
+                    return self.outcome(host, command, report);
+                }
+                Err(error) if heard.elapsed() > self.timing().recover => {
+                    let what =
+                        format!("{why} while {program} was under way, and the host did not answer again");
+                    return Err(Failure::Unclear(unclear(codes::SSH_LOST, what).source(error)));
+                }
+                Err(_again) => {}
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Makes sure that nothing of an attempt can start late on a host, and says what became of it.
+    ///
+    /// # Errors
+    /// The host could not be asked, or belongs to another fleet or a newer journal.
+    pub async fn settle(&self, host: &Host, attempt: &AttemptId) -> Result<AttemptState> {
+        let (command, report) = self.ask_after(host, attempt, None).await?;
+        match report {
+            Report::Never => Ok(AttemptState::Never),
+            Report::Running => Ok(AttemptState::Running { command }),
+            Report::Unknown => Ok(AttemptState::Unknown { command }),
+            Report::Finished { status, .. } => Ok(AttemptState::Finished { command, status }),
+            Report::Refused { word, detail } => Err(refused(host, &word, &detail).1),
+        }
+    }
+
+    async fn ask_after(
+        &self,
+        host: &Host,
+        attempt: &AttemptId,
+        number: Option<u32>,
+    ) -> Result<(u32, Report)> {
+        let marker = self.marker()?;
+        let arguments = [
+            marker.clone(),
+            self.root().to_owned(),
+            attempt.fleet.to_string(),
+            attempt.run.to_string(),
+            attempt.epoch.to_string(),
+            attempt.seq.to_string(),
+            attempt.folder(&host.name),
+            attempt.label.to_string(),
+            number.map_or_else(|| "all".to_owned(), |n| n.to_string()),
+        ];
+        let line = self.root_script(host, SETTLE, "hactl-settle", &arguments);
+        let answer = self.ask_twice(host, &line, &[], 2 * MAX_OUTPUT + 4096, SETTLING).await?;
+        let command = number_of_command(&answer.stdout, &marker);
+        match (parse(&answer.stdout, &marker, Kind::Settle), command) {
+            (Some(report @ Report::Refused { .. }), _) => Ok((0, report)),
+            (Some(report), Some(command)) => Ok((command, report)),
+            (None, _) | (_, None) => Err(self.no_marker(host, &answer).unwrap_or_else(|| {
+                Error::new(codes::SSH_LOST, "the connection was lost while the host was asked")
+                    .host(&host.name)
+            })),
+        }
+    }
+
+    fn outcome(&self, host: &Host, command: &Command, report: Report) -> Result<Finished, Failure> {
+        match report {
+            Report::Finished { status, stdout, stderr } => Ok(Finished {
+                host: host.name.clone(),
+                program: command.argv.program().to_owned(),
+                status,
+                stdout,
+                stderr,
+            }),
+            Report::Refused { word, detail } => match refused(host, &word, &detail) {
+                (Begun::No, error) => Err(Failure::NotStarted(error)),
+                (Begun::Perhaps, error) => Err(Failure::Unclear(error)),
+            },
+            Report::Never => Err(Failure::NotStarted(
+                Error::new(codes::ATTEMPT_SETUP, "the command was claimed, but could not be started")
+                    .host(&host.name)
+                    .state("it can no longer start"),
+            )),
+            Report::Running | Report::Unknown => Err(Failure::Unclear(
+                Error::new(codes::ATTEMPT_UNKNOWN, format!("{} was cut short", command.argv.program()))
+                    .host(&host.name)
+                    .state("the command may or may not have had its effect"),
+            )),
+        }
+    }
+}
+
+enum Begun {
+    No,
+    Perhaps,
+}
+
+/// The error behind a refusal, and whether an earlier sending of the same command may have begun.
+fn refused(host: &Host, word: &str, detail: &str) -> (Begun, Error) {
+    let detail = sanitize_for_terminal(detail);
+    let (code, what, state) = match word {
+        "claimed" => {
+            let error = Error::new(codes::ATTEMPT_CLAIMED, "the command was claimed before")
+                .state("it was not started again; the first time may have had its effect")
+                .next("hactl resume");
+            return (Begun::Perhaps, error.host(&host.name));
+        }
+        "void" => {
+            (codes::ATTEMPT_VOID, "the command was made void before it arrived".to_owned(), "it cannot start")
+        }
+        "order" => (
+            codes::ATTEMPT_ORDER,
+            format!("the command before this one has not ended ({detail})"),
+            "this command was not started",
+        ),
+        "other_fleet" => (
+            codes::ATTEMPT_OTHER_FLEET,
+            format!("the host belongs to the fleet {detail:?}, says its owner file"),
+            "nothing was started",
+        ),
+        "old_epoch" => (
+            codes::ATTEMPT_OLD_EPOCH,
+            format!("another machine took this fleet over (epoch {detail})"),
+            "nothing was started",
+        ),
+        "old_journal" => (
+            codes::ATTEMPT_OLD_JOURNAL,
+            format!(
+                "the host was changed by record {detail} of this fleet's journal, which this journal lacks"
+            ),
+            "nothing was started",
+        ),
+        "owner_damaged" => (
+            codes::ATTEMPT_OWNER_DAMAGED,
+            "the host's owner file cannot be understood".to_owned(),
+            "nothing was started",
+        ),
+        _other => (
+            codes::ATTEMPT_SETUP,
+            format!("the host cannot take the command: {detail}"),
+            "nothing was started",
+        ),
+    };
+    let next = match word {
+        "old_epoch" | "old_journal" => "use the newest journal of this fleet; hactl journal show",
+        "other_fleet" => "look at /var/lib/hactl/owner on the host: whose is it?",
+        _other => "hactl doctor",
+    };
+    (Begun::No, Error::new(code, what).host(&host.name).state(state).next(next))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Claim,
+    Settle,
+}
+
+/// Our own lines: what follows the marker, and the bytes after the line.
+fn lines<'a>(bytes: &'a [u8], marker: &str) -> impl Iterator<Item = (String, &'a [u8])> {
+    let marker = format!("{marker} ").into_bytes();
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        loop {
+            let end = rest.iter().position(|b| *b == b'\n')?;
+            let (line, after) = rest.split_at(end);
+            rest = after.get(1..)?;
+            if let Some(words) = line.strip_prefix(marker.as_slice()) {
+                return Some((String::from_utf8_lossy(words).into_owned(), rest));
+            }
+        }
+    })
+}
+
+fn number_of_command(bytes: &[u8], marker: &str) -> Option<u32> {
+    lines(bytes, marker).find_map(|(line, _)| line.strip_prefix("command ")?.parse().ok())
+}
+
+/// Reads what a script reported; nothing where the report is not whole.
+fn parse(bytes: &[u8], marker: &str, kind: Kind) -> Option<Report> {
+    for (line, rest) in lines(bytes, marker) {
+        let (word, detail) = line.split_once(' ').unwrap_or((&line, ""));
+        match (word, kind) {
+            ("refused", _) => {
+                let (word, detail) = detail.split_once(' ').unwrap_or((detail, ""));
+                return Some(Report::Refused { word: word.to_owned(), detail: detail.to_owned() });
+            }
+            ("started", Kind::Claim) | ("command", Kind::Settle) => {}
+            ("never", _) => return Some(Report::Never),
+            ("running", _) => return Some(Report::Running),
+            ("unknown", _) => return Some(Report::Unknown),
+            ("finished" | "timeout", _) => return finished(&line, rest, marker),
+            _other => return None,
+        }
+    }
+    None
+}
+
+/// `finished STATUS : OUT CUT ERR CUT` or `timeout : …`, then the bytes, then `end`.
+fn finished(line: &str, rest: &[u8], marker: &str) -> Option<Report> {
+    let (how, sizes) = line.split_once(" : ")?;
+    let status = match how.strip_prefix("finished ") {
+        Some(status) => Status::Exited(status.trim().parse().ok()?),
+        None => Status::TimedOut,
+    };
+    let sizes: Vec<u64> = sizes.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    let [out, out_cut, err, err_cut] = sizes.as_slice() else { return None };
+    let (out, err) = (usize::try_from(*out).ok()?, usize::try_from(*err).ok()?);
+    let stdout = rest.get(..out)?;
+    let after = rest.get(out..)?;
+    let stderr = after.get(..err)?;
+    let end = format!("{marker} end\n");
+    if after.get(err..)? != end.as_bytes() {
+        return None;
+    }
+    Some(Report::Finished {
+        status,
+        stdout: Captured { bytes: stdout.to_vec(), cut: *out_cut },
+        stderr: Captured { bytes: stderr.to_vec(), cut: *err_cut },
+    })
+}
+
+impl Ssh {
+    /// Why an answer has no marker, where that is certain: the exit status came, so the connection held.
+    pub(super) fn no_marker(&self, host: &Host, answer: &Answer) -> Option<Error> {
+        let exit = answer.exit?;
+        let stderr = String::from_utf8_lossy(&answer.stderr);
+        let said = super::trouble::last_lines(&stderr);
+        let sudo =
+            stderr.lines().any(|line| line.starts_with("sudo: ") || line.contains("sudo: command not found"));
+        let error = if sudo {
+            Error::new(codes::SSH_SUDO, format!("{} may not become root by sudo -n: {said}", host.user))
+                .next("let that user run everything by sudo without a password, then: hactl doctor")
+        } else {
+            Error::new(
+                codes::SSH_ODD_ANSWER,
+                format!("the login shell ended with {exit} before it ran anything: {said}"),
+            )
+            .next("see that the user's shell is a POSIX shell and nothing is forced, then: hactl doctor")
+        };
+        Some(error.host(&host.name).state("nothing was started"))
+    }
+}

@@ -1,0 +1,278 @@
+//! Changing a host: what becomes of commands when things go wrong.
+
+use std::time::{Duration, Instant};
+
+use hactl::access::{Command, Input, Status};
+use hactl::diagnostic::codes;
+use hactl::transport::ssh::{AttemptState, Fault, MAX_OUTPUT, Owner, Seam};
+
+use crate::sshd::until;
+use crate::{Test, attempt, not_started, one, sh, torture, unclear};
+
+pub(crate) const TESTS: &[Test] = tests![
+    arguments_arrive_as_they_are,
+    an_attempt_runs_once_with_all_it_needs,
+    an_attempt_survives_a_cut_link,
+    an_attempt_on_a_dead_host_is_unclear_and_found_later,
+    a_void_claim_can_never_start,
+    commands_go_in_order,
+    the_owner_file_is_obeyed,
+    a_timeout_ends_even_what_ignores_it,
+    endless_output_is_bounded,
+    markers_cannot_be_forged,
+    a_killed_wrapper_is_unknown,
+    a_service_that_keeps_the_pipes_holds_nobody_up,
+    injected_faults_are_what_they_say,
+    secrets_are_not_left_behind,
+];
+
+async fn arguments_arrive_as_they_are() {
+    let (_sshd, ssh, host) = one();
+    let words = torture();
+    let command = sh("printf '%s\\0' \"$@\"").arg("name").args(words.clone());
+    let finished = ssh.perform(&host, &attempt(1), 1, &command).await.unwrap();
+    let expected: Vec<u8> = words.iter().flat_map(|w| w.bytes().chain([0])).collect();
+    assert!(finished.stdout.bytes == expected, "{:?}", String::from_utf8_lossy(&finished.stderr.bytes));
+    // The environment and the input too, as another user.
+    let command =
+        sh("printf %s \"$V\"; cat; id -un; pwd").env("V", "a\n'$(id)'").stdin("in\nput").as_user("nobody");
+    let finished = ssh.perform(&host, &attempt(1), 2, &command).await.unwrap();
+    assert_eq!(finished.stdout.text(), "a\n'$(id)'in\nputnobody\n/\n", "{finished:?}");
+    let error = not_started(ssh.perform(&host, &attempt(1), 3, &Command::new("echo").arg("a\0b")).await);
+    assert_eq!(error.code(), codes::SSH_ARGUMENT);
+    let long = Command::new("echo").arg("x".repeat(200 * 1024));
+    assert_eq!(not_started(ssh.perform(&host, &attempt(1), 3, &long).await).code(), codes::SSH_ARGUMENT);
+    assert!(!std::path::Path::new("/tmp/hactl-was-here").exists());
+}
+
+async fn an_attempt_runs_once_with_all_it_needs() {
+    let (sshd, ssh, host) = one();
+    let proof = sshd.dir.path().join("proof");
+    let command =
+        sh("echo once >>\"$1\"; echo out; echo err >&2; exit 3").arg("name").arg(proof.to_str().unwrap());
+    let finished = ssh.perform(&host, &attempt(1), 1, &command).await.unwrap();
+    assert_eq!(finished.status, Status::Exited(3));
+    assert_eq!((finished.stdout.text().as_ref(), finished.stderr.text().as_ref()), ("out\n", "err\n"));
+    assert!(
+        finished.clone().ok("cannot").is_err_and(|f| f.error().one_line().contains("exit status 3: err"))
+    );
+    let error = unclear(ssh.perform(&host, &attempt(1), 1, &command).await);
+    assert_eq!(error.code(), codes::ATTEMPT_CLAIMED);
+    assert_eq!(std::fs::read_to_string(&proof).unwrap(), "once\n");
+    // 127, 255 and a signal are statuses like others.
+    for (number, script, status) in
+        [(2, "exit 127", 127), (3, "exit 255", 255), (4, "kill -9 $$", 137), (5, "exit 124", 124)]
+    {
+        let finished = ssh.perform(&host, &attempt(1), number, &sh(script)).await.unwrap();
+        assert_eq!(finished.status, Status::Exited(status), "{script}");
+    }
+    let none = ssh.perform(&host, &attempt(1), 6, &Command::new("no-such-program")).await.unwrap();
+    assert_eq!(none.status, Status::Exited(127));
+    let state = ssh.settle(&host, &attempt(1)).await.unwrap();
+    assert_eq!(state, AttemptState::Finished { command: 6, status: Status::Exited(127) });
+    let owner = Owner::parse(&std::fs::read_to_string(sshd.root().join("owner")).unwrap()).unwrap();
+    assert_eq!((owner.fleet.as_str(), owner.seq), ("cell0", 10));
+}
+
+async fn an_attempt_survives_a_cut_link() {
+    let (sshd, ssh, host) = one();
+    let go = sshd.dir.path().join("go");
+    let (begun, proof) = (sshd.dir.path().join("begun"), sshd.dir.path().join("proof"));
+    let command =
+        sh("touch \"$1\"; while [ ! -e \"$2\" ]; do sleep 0.05; done; echo once >>\"$3\"; echo done")
+            .arg("name")
+            .args([&begun, &go, &proof].map(|p| p.to_str().unwrap()));
+    let cutting = async {
+        until("it began", || begun.exists()).await;
+        sshd.cut();
+        until("it is asked after", || sshd.log().matches("Accepted publickey").count() >= 2).await;
+        std::fs::write(&go, "").unwrap();
+    };
+    let id = attempt(1);
+    let (outcome, ()) = tokio::join!(ssh.perform(&host, &id, 1, &command), cutting);
+    let finished = outcome.unwrap();
+    assert_eq!((finished.status, finished.text().as_str()), (Status::Exited(0), "done"));
+    assert_eq!(std::fs::read_to_string(&proof).unwrap(), "once\n");
+}
+
+async fn an_attempt_on_a_dead_host_is_unclear_and_found_later() {
+    let (mut sshd, ssh, host) = one();
+    let (begun, go) = (sshd.dir.path().join("begun"), sshd.dir.path().join("go"));
+    let command = sh("touch \"$1\"; while [ ! -e \"$2\" ]; do sleep 0.05; done; exit 7")
+        .arg("name")
+        .args([&begun, &go].map(|p| p.to_str().unwrap()));
+    let id = attempt(1);
+    let dying = async {
+        until("it began", || begun.exists()).await;
+        sshd.stop();
+    };
+    let began = Instant::now();
+    let (outcome, ()) = tokio::join!(ssh.perform(&host, &id, 1, &command), dying);
+    let error = unclear(outcome);
+    assert_eq!(error.code(), codes::SSH_LOST, "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(30));
+    sshd.restart();
+    assert_eq!(ssh.settle(&host, &id).await.unwrap(), AttemptState::Running { command: 1 });
+    std::fs::write(&go, "").unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    while ssh.settle(&host, &id).await.unwrap()
+        != (AttemptState::Finished { command: 1, status: Status::Exited(7) })
+    {
+        assert!(Instant::now() < until);
+    }
+    // Settling has closed the attempt: nothing more of it starts.
+    let error = not_started(ssh.perform(&host, &id, 2, &sh("true")).await);
+    assert_eq!(error.code(), codes::ATTEMPT_VOID);
+}
+
+async fn a_void_claim_can_never_start() {
+    let (sshd, ssh, host) = one();
+    assert_eq!(ssh.settle(&host, &attempt(1)).await.unwrap(), AttemptState::Never);
+    let proof = sshd.dir.path().join("proof");
+    let command = Command::new("touch").arg(proof.to_str().unwrap());
+    let error = not_started(ssh.perform(&host, &attempt(1), 1, &command).await);
+    assert_eq!(error.code(), codes::ATTEMPT_VOID);
+    assert!(!proof.exists());
+    assert_eq!(ssh.settle(&host, &attempt(1)).await.unwrap(), AttemptState::Never);
+    assert!(ssh.perform(&host, &attempt(2), 1, &command).await.unwrap().succeeded());
+    assert!(proof.exists());
+}
+
+async fn commands_go_in_order() {
+    let (_sshd, ssh, host) = one();
+    let error = not_started(ssh.perform(&host, &attempt(1), 2, &sh("true")).await);
+    assert_eq!(error.code(), codes::ATTEMPT_ORDER);
+    assert!(ssh.perform(&host, &attempt(1), 1, &sh("true")).await.unwrap().succeeded());
+    assert!(ssh.perform(&host, &attempt(1), 2, &sh("true")).await.unwrap().succeeded());
+}
+
+async fn the_owner_file_is_obeyed() {
+    let (sshd, ssh, host) = one();
+    let proof = sshd.dir.path().join("proof");
+    let command = Command::new("touch").arg(proof.to_str().unwrap());
+    let owner = |text: &str| std::fs::write(sshd.root().join("owner"), text).unwrap();
+    for (text, code) in [
+        ("fleet other\nrun r\nepoch 1\nseq 1\n", codes::ATTEMPT_OTHER_FLEET),
+        ("fleet cell0\nrun r\nepoch 2\nseq 1\n", codes::ATTEMPT_OLD_EPOCH),
+        ("fleet cell0\nrun r\nepoch 1\nseq 11\n", codes::ATTEMPT_OLD_JOURNAL),
+        ("fleet cell0\nrun r\nepoch 1\nseq 1x\n", codes::ATTEMPT_OWNER_DAMAGED),
+        ("", codes::ATTEMPT_OWNER_DAMAGED),
+    ] {
+        owner(text);
+        assert_eq!(not_started(ssh.perform(&host, &attempt(1), 1, &command).await).code(), code, "{text:?}");
+        assert_eq!(ssh.settle(&host, &attempt(1)).await.unwrap_err().code(), code, "{text:?}");
+        assert!(!proof.exists());
+    }
+    assert!(!sshd.root().join("run1").exists());
+    owner("fleet cell0\nrun r\nepoch 0\nseq 99\n");
+    assert!(ssh.perform(&host, &attempt(1), 1, &command).await.unwrap().succeeded());
+    assert!(proof.exists());
+}
+
+async fn a_timeout_ends_even_what_ignores_it() {
+    let (sshd, ssh, host) = one();
+    let pid = sshd.dir.path().join("pid");
+    let stubborn = sh("trap '' TERM; echo $$ >\"$1\"; while :; do sleep 0.2; done")
+        .arg("name")
+        .arg(pid.to_str().unwrap())
+        .within(Duration::from_secs(1));
+    let finished = ssh.perform(&host, &attempt(1), 1, &stubborn).await.unwrap();
+    assert_eq!(finished.status, Status::TimedOut);
+    let pid = std::fs::read_to_string(&pid).unwrap();
+    // Whoever adopted it may not have reaped it yet.
+    let stat = std::path::Path::new("/proc").join(pid.trim()).join("stat");
+    until("it is gone", || std::fs::read_to_string(&stat).map_or(true, |s| s.contains(") Z "))).await;
+}
+
+async fn endless_output_is_bounded() {
+    let (_sshd, ssh, host) = one();
+    let much = sh("head -c 1073741824 /dev/zero; echo >&2 well");
+    let finished = ssh.perform(&host, &attempt(1), 1, &much).await.unwrap();
+    assert_eq!(finished.stdout.bytes.len(), MAX_OUTPUT);
+    assert_eq!(finished.stdout.cut, (1 << 30) - MAX_OUTPUT as u64);
+    assert_eq!((finished.stderr.text().as_ref(), finished.succeeded()), ("well\n", true));
+}
+
+async fn markers_cannot_be_forged() {
+    let (sshd, ssh, host) = one();
+    // It reads our own command line, as any process of root can, and prints what a report looks like.
+    let forge = sh(
+        "for p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/cmdline 2>/dev/null; done | grep -E '^[0-9a-f]{32}$' | sort -u | \
+         while read m; do echo \"$m refused other_fleet\"; echo \"$m finished 0 : 0 0 0 0\"; echo \"$m end\"; done; exit 9",
+    );
+    let finished = ssh.perform(&host, &attempt(1), 1, &forge).await.unwrap();
+    assert_eq!(finished.status, Status::Exited(9));
+    assert!(finished.stdout.text().contains("finished 0"));
+    // A login shell that greets does no harm.
+    std::fs::write(sshd.dir.path().join("sshrc"), "echo greetings; echo more >&2\n").unwrap();
+    let finished = ssh.perform(&host, &attempt(1), 2, &sh("echo x")).await.unwrap();
+    assert_eq!(finished.text(), "x");
+}
+
+async fn a_killed_wrapper_is_unknown() {
+    let (sshd, ssh, host) = one();
+    let begun = sshd.root().join("run1/step/a1/1/begun");
+    let runs = sshd.dir.path().join("runs");
+    let killing = async {
+        until("it runs", || runs.exists()).await;
+        let text = std::fs::read_to_string(&begun).unwrap();
+        let session = text.split_whitespace().next().unwrap().to_owned();
+        let all = std::process::Command::new("ps").args(["-o", "pid=", "-s", &session]).output().unwrap();
+        let pids = String::from_utf8(all.stdout).unwrap();
+        std::process::Command::new("kill").arg("-9").args(pids.split_whitespace()).status().unwrap();
+    };
+    let id = attempt(1);
+    let command = sh("touch \"$1\"; sleep 60").arg("name").arg(runs.to_str().unwrap());
+    let (outcome, ()) = tokio::join!(ssh.perform(&host, &id, 1, &command), killing);
+    assert_eq!(unclear(outcome).code(), codes::ATTEMPT_UNKNOWN);
+    assert_eq!(ssh.settle(&host, &id).await.unwrap(), AttemptState::Unknown { command: 1 });
+}
+
+async fn a_service_that_keeps_the_pipes_holds_nobody_up() {
+    let (sshd, ssh, host) = one();
+    let pid = sshd.dir.path().join("pid");
+    let service = sh("sleep 300 & echo $! >\"$1\"; echo up").arg("name").arg(pid.to_str().unwrap());
+    let began = Instant::now();
+    let finished = ssh.perform(&host, &attempt(1), 1, &service).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!((finished.status, finished.text().as_str()), (Status::Exited(0), "up"));
+    let pid = std::fs::read_to_string(&pid).unwrap();
+    std::process::Command::new("kill").arg(pid.trim()).status().unwrap();
+}
+
+async fn injected_faults_are_what_they_say() {
+    let (sshd, ssh, host) = one();
+    let proof = sshd.dir.path().join("proof");
+    let command = sh("echo once >>\"$1\"").arg("name").arg(proof.to_str().unwrap());
+    let seam = Seam::new(ssh);
+    let lines = || std::fs::read_to_string(&proof).unwrap_or_default().lines().count();
+    for (label, fault, began) in
+        [(1, Fault::Refuse, 0), (2, Fault::DropBefore, 0), (3, Fault::DropAfter, 1), (4, Fault::Repeat, 2)]
+    {
+        seam.inject(fault);
+        let outcome = seam.perform(&host, &attempt(label), 1, &command).await;
+        match fault {
+            Fault::Refuse => drop(not_started(outcome)),
+            Fault::DropBefore | Fault::DropAfter => drop(unclear(outcome)),
+            Fault::Repeat => assert!(outcome.unwrap().succeeded()),
+            Fault::Pass => {}
+        }
+        assert_eq!(lines(), began, "{fault:?}");
+    }
+    assert_eq!(seam.settle(&host, &attempt(2)).await.unwrap(), AttemptState::Never);
+    let state = seam.settle(&host, &attempt(3)).await.unwrap();
+    assert_eq!(state, AttemptState::Finished { command: 1, status: Status::Exited(0) });
+}
+
+async fn secrets_are_not_left_behind() {
+    let (sshd, ssh, host) = one();
+    let secret = Input::from("very-secret-value");
+    assert!(!format!("{secret:?}").contains("very"));
+    let seen = sh("cat >/dev/null; tr '\\0' ' ' </proc/self/cmdline; tr '\\0' ' ' </proc/self/environ")
+        .stdin(secret);
+    let finished = ssh.perform(&host, &attempt(1), 1, &seen).await.unwrap();
+    assert!(!finished.stdout.text().contains("very-secret"));
+    let found =
+        std::process::Command::new("grep").args(["-r", "very-secret"]).arg(sshd.root()).status().unwrap();
+    assert_eq!(found.code(), Some(1));
+}

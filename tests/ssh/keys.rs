@@ -1,0 +1,130 @@
+//! Whose host key is accepted, whose login, and what is said otherwise.
+
+use hactl::diagnostic::codes;
+use hactl::transport::ssh::host_key::{self, Pinned};
+use hactl::workspace::Host;
+
+use crate::sshd::{self, Sshd, until};
+use crate::{Test, attempt, not_started, one, sh};
+
+pub(crate) const TESTS: &[Test] = tests![
+    an_unknown_key_is_refused,
+    a_changed_key_is_refused,
+    a_refused_login_is_told_apart,
+    nobody_there_is_told_apart,
+    a_key_is_fetched_without_logging_in,
+    a_jump_host_is_strict_too,
+    the_users_configuration_and_agent_stay_unused,
+];
+
+async fn an_unknown_key_is_refused() {
+    let sshd = Sshd::start();
+    let host = sshd.host("node-1");
+    let ssh = sshd.ssh(vec![host.clone()]);
+    let error = not_started(ssh.perform(&host, &attempt(1), 1, &sh("true")).await);
+    assert_eq!(error.code(), codes::SSH_KEY_UNKNOWN, "{error:?}");
+    assert!(error.next_moves().iter().any(|n| n.contains("hactl host trust node-1")));
+    assert!(!sshd.known_hosts().exists());
+    assert!(!sshd.log().contains("Accepted"));
+}
+
+async fn a_changed_key_is_refused() {
+    let (mut sshd, ssh, host) = one();
+    assert!(ssh.perform(&host, &attempt(1), 1, &sh("true")).await.unwrap().succeeded());
+    let old = host_key::pinned(&sshd.known_hosts(), &host.name).unwrap();
+    sshd.stop();
+    for name in ["host_key", "host_key.pub"] {
+        std::fs::remove_file(sshd.dir.path().join(name)).unwrap();
+    }
+    sshd::keygen(&sshd.dir.path().join("host_key"));
+    sshd.restart();
+    let error = not_started(ssh.perform(&host, &attempt(2), 1, &sh("true")).await);
+    assert_eq!(error.code(), codes::SSH_KEY_CHANGED, "{error:?}");
+    // And trusting it says both fingerprints, and changes nothing.
+    let new = ssh.fetch_host_key(&host).await.unwrap();
+    let error = host_key::pin(ssh.known_hosts(), &host.name, &new).unwrap_err();
+    assert!(error.one_line().contains(&new.fingerprint()));
+    assert!(error.one_line().contains(&old[0].fingerprint()));
+    assert_eq!(host_key::pinned(&sshd.known_hosts(), &host.name).unwrap(), old);
+}
+
+async fn a_refused_login_is_told_apart() {
+    let (sshd, ssh, host) = one();
+    std::fs::write(sshd.dir.path().join("authorized_keys"), "").unwrap();
+    let error = not_started(ssh.perform(&host, &attempt(1), 1, &sh("true")).await);
+    assert_eq!(error.code(), codes::SSH_LOGIN, "{error:?}");
+}
+
+async fn nobody_there_is_told_apart() {
+    let (mut sshd, ssh, host) = one();
+    sshd.stop();
+    let error = not_started(ssh.perform(&host, &attempt(1), 1, &sh("true")).await);
+    assert_eq!(error.code(), codes::SSH_UNREACHABLE, "{error:?}");
+    assert!(error.to_string().contains("node-1"));
+}
+
+async fn a_key_is_fetched_without_logging_in() {
+    let sshd = Sshd::start();
+    let host = sshd.host("node-1");
+    let ssh = sshd.ssh(vec![host.clone()]);
+    let key = ssh.fetch_host_key(&host).await.unwrap();
+    assert_eq!(key.to_string(), sshd.public_key());
+    assert!(!sshd.log().contains("Accepted"), "{}", sshd.log());
+    assert!(!sshd.known_hosts().exists());
+    assert_eq!(host_key::pin(ssh.known_hosts(), &host.name, &key).unwrap(), Pinned::New);
+    assert!(ssh.perform(&host, &attempt(1), 1, &sh("true")).await.unwrap().succeeded());
+}
+
+async fn a_jump_host_is_strict_too() {
+    let sshd = Sshd::start();
+    let jump = sshd.host("bastion");
+    let host = Host { jump: Some(jump.name.clone()), ..sshd.host("node-1") };
+    let ssh = sshd.ssh(vec![jump.clone(), host.clone()]);
+    sshd.pin("node-1");
+    let error = not_started(ssh.perform(&host, &attempt(1), 1, &sh("true")).await);
+    assert_eq!(error.code(), codes::SSH_KEY_UNKNOWN, "{error:?}");
+    assert!(error.to_string().starts_with("bastion: "), "{error}");
+    let error = ssh.fetch_host_key(&host).await.unwrap_err();
+    assert!(error.to_string().starts_with("bastion: "), "{error}");
+    sshd.pin("bastion");
+    assert_eq!(ssh.fetch_host_key(&host).await.unwrap().to_string(), sshd.public_key());
+    let finished = ssh.perform(&host, &attempt(1), 1, &sh("echo through")).await.unwrap();
+    assert_eq!(finished.text(), "through");
+    std::fs::write(sshd.known_hosts(), format!("bastion {}\n", sshd.public_key())).unwrap();
+    ssh.close().await;
+    let error = not_started(ssh.perform(&host, &attempt(2), 1, &sh("true")).await);
+    assert_eq!(
+        (error.code(), error.to_string().starts_with("node-1: ")),
+        (codes::SSH_KEY_UNKNOWN, true),
+        "{error:?}"
+    );
+}
+
+async fn the_users_configuration_and_agent_stay_unused() {
+    // An agent that holds the right key, and a host that accepts it: with a wrong identity file the login must fail.
+    let (sshd, _ssh, host) = one();
+    let wrong = sshd.dir.path().join("wrong");
+    sshd::keygen(&wrong);
+    let socket = sshd.dir.path().join("agent");
+    let mut agent = std::process::Command::new("ssh-agent")
+        .args(["-D", "-a"])
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the agent listens", || socket.exists()).await;
+    let added = std::process::Command::new("ssh-add")
+        .arg(sshd.dir.path().join("id"))
+        .env("SSH_AUTH_SOCK", &socket)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(added.success());
+    let host = Host { identity: Some(wrong), ..host };
+    let ssh = sshd.ssh(vec![host.clone()]);
+    // The configuration says so by itself; the environment is cleared beside it.
+    let error = not_started(ssh.perform(&host, &attempt(1), 1, &sh("true")).await);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    assert_eq!(error.code(), codes::SSH_LOGIN, "{error:?}");
+}
