@@ -132,6 +132,10 @@ async fn wrong_key(weed: &Weed) {
         let client = S3Client::new(weed.settings("wrong-key"), &credential, Deadlines::default()).unwrap();
         let error = client.put("k", b"x", PutIf::Always).await.unwrap_err();
         assert!(!format!("{error:?}").contains("secret-key"), "{error:?}");
+        if error.code() == codes::S3_CREDENTIAL {
+            // Looking is what comes first, so it must tell as well.
+            assert_eq!(client.bucket().await.unwrap_err().code(), codes::S3_CREDENTIAL);
+        }
         error.code()
     };
     let wrong = S3Credential { secret_key: "secret-key-of-nobody".into(), ..credential("writer") };

@@ -22,6 +22,14 @@ impl S3Client {
         match self.0.reads.head_bucket().bucket(self.bucket_name()).send().await {
             Ok(_) => Ok(BucketState::Exists),
             Err(error) if status(&error) == Some(404) => Ok(BucketState::Missing),
+            // The answer to a HEAD has no body, so it does not say whether the key is wrong, the clock, or the right to
+            // look. The answer to a GET does.
+            Err(error) if status(&error).is_some() => {
+                let listed =
+                    self.0.reads.list_objects_v2().bucket(self.bucket_name()).max_keys(1).send().await;
+                let listed = listed.map_err(|e| explain(self, Doing::Read("look at the bucket"), None, e));
+                listed.map(|_| BucketState::Exists)
+            }
             Err(error) => Err(explain(self, Doing::Read("look at the bucket"), None, error)),
         }
     }
