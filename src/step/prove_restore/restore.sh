@@ -1,0 +1,76 @@
+# shellcheck shell=bash disable=SC2154 # follows prover/common.sh
+# Restoring from the pgBackRest repository to exact points, and PostgreSQL's own checks of what came back.
+
+backrest() { confined pgbackrest --config="$base/pgbackrest.conf" "$@"; }
+
+# Arguments: stanza.
+info() { backrest --stanza="$1" --output=json --log-level-console=off --log-level-stderr=error info; }
+
+# Arguments: stanza, LSN. Restores the newest backup that ended before the LSN, and says which and how long it took.
+restore() {
+  local stanza=$1 lsn=$2 begun ended
+  begun=$(date +%s.%N)
+  install -d -m 700 -o "$user" "$base/data"
+  backrest --stanza="$stanza" --pg1-path="$base/data" --type=lsn --target="$lsn" --target-exclusive --target-action=pause \
+    --archive-mode=off --tablespace-map-all="$base/tablespaces" --process-max=2 --log-level-console=info --log-level-stderr=off restore \
+    >"$base/log/restore" 2>&1 || :
+  grep -q 'restore command end: completed successfully' "$base/log/restore" ||
+    die "pgBackRest could not restore: $(grep -E -A3 'ERROR|ASSERT' "$base/log/restore" | head -20)"
+  ended=$(date +%s.%N)
+  # What the server that is proven was told by ALTER SYSTEM is not for the throwaway.
+  : >"$base/data/postgresql.auto.conf"
+  confined "$(bin pg_controldata)" "$base/data" >"$base/log/control"
+  configure
+  echo "restore_command = 'pgbackrest --config=$base/pgbackrest.conf --log-level-console=off --log-level-stderr=info --stanza=$stanza --pg1-path=$base/data archive-get %f \"%p\"'" >>"$base/postgresql.conf"
+  echo "backup $(sed -n 's/.*restore backup set \([^ ,]*\).*/\1/p' "$base/log/restore" | head -1)"
+  echo "restored_seconds $(awk -v a="$begun" -v b="$ended" 'BEGIN {print b - a}')"
+  du -sB1 "$base/data" | awk '{print "restored_bytes " $1}'
+  awk -F': *' '/^Data page checksum version/ {print "checksums " $2}' "$base/log/control"
+  awk -F': *' '/^Database system identifier/ {print "system_identifier " $2}' "$base/log/control"
+}
+
+# Arguments: LSN. Goes on with the recovery to this point, and waits there. Only forwards.
+pause_at() {
+  local lsn=$1 begun state='' mark
+  begun=$(date +%s.%N)
+  halt
+  echo "recovery_target_lsn = '$lsn'" >"$base/target.conf"
+  chown "$user:" "$base/target.conf"
+  mark=$(stat -c %s "$base/log/server" 2>/dev/null || echo 0)
+  serve 2>/dev/null || said_by_server "$mark"
+  while state=$(ask postgres --command='SELECT pg_get_wal_replay_pause_state()' 2>/dev/null) || systemctl --quiet is-active "$server"; do
+    [ "$state" != paused ] || break
+    sleep 0.1
+  done
+  [ "$state" = paused ] || said_by_server "$mark"
+  ask postgres --command="SELECT 'paused_at ' || pg_last_wal_replay_lsn() || E'\nlast_transaction ' || coalesce(extract(epoch FROM pg_last_xact_replay_timestamp())::text, '')"
+  echo "replay_seconds $(awk -v a="$begun" -v b="$(date +%s.%N)" 'BEGIN {print b - a}')"
+}
+
+# What stopped the server: its own words, and those of the command that fetches WAL.
+said_by_server() {
+  tail -c "+$(($1 + 1))" "$base/log/server" | grep -E 'FATAL|PANIC|ERROR|unable to find|restored log file|HINT|invalid' | tail -12 >&2
+  die "the throwaway did not reach the point"
+}
+
+# Ends the recovery and lets PostgreSQL's own checks read everything: every index entry and row, then every page.
+finish() {
+  local seconds=$SECONDS checked
+  ask postgres --command='SELECT pg_promote(true, 600)' >/dev/null
+  confined "$(bin pg_amcheck)" --host="$base/socket" --username=postgres --all --install-missing --heapallindexed --jobs=2 >"$base/log/amcheck" 2>&1 ||
+    die "pg_amcheck found corruption: $(head -20 "$base/log/amcheck")"
+  echo "amcheck passed"
+  halt
+  if grep -q '^Data page checksum version: *0$' "$base/log/control"; then
+    echo "checksums off"
+  else
+    checked=$(confined "$(bin pg_checksums)" --check --pgdata="$base/data" 2>&1) || die "pg_checksums found corruption: $checked"
+    echo "checksums passed, $(awk -F': *' '/^Blocks scanned/ {print $2}' <<<"$checked") pages"
+  fi
+  echo "checked_seconds $((SECONDS - seconds))"
+}
+
+case $what in
+prepare | info | restore | pause_at | digest | finish | clean) "$what" "$@" ;;
+*) die "there is no part called $what" ;;
+esac

@@ -1,0 +1,179 @@
+#!/bin/bash
+# The throwaway on the prover: made, asked, destroyed. Runs as root; what it starts runs as a user of its own, in units
+# of its own, with no way out of the machine but to the object storage. Everything is below one folder, and `clean`
+# finds all of it by name, also what a killed run left behind.
+# This is the common part; what a step adds follows it and ends with the choice of what to do.
+# Arguments: what to do, then that part's own. Secrets come by standard input and stay in files of mode 0600.
+set -euo pipefail
+export LC_ALL=C PGTZ=UTC
+umask 077
+# shellcheck disable=SC2034 # used at the end of what follows
+what=$1
+shift
+base=/var/lib/hactl-scratch/prove
+user=hactl-prove
+server=hactl-prove-postgres.service
+
+die() { echo "$*" >&2; exit 70; }
+setting() { cat "$base/settings/$1"; }
+superuser() { cat "$base/settings/superuser" 2>/dev/null || echo postgres; }
+bin() { echo "/usr/lib/postgresql/$(setting version)/bin/$1"; }
+
+# The limits of everything that runs here. A private /etc/hosts pins the storage's address, so no name is looked up.
+limits() {
+  limits=(--quiet --slice=hactl-prove.slice --uid="$user" --working-directory="$base" --setenv=LC_ALL=C --setenv=PGTZ=UTC
+    --property=MemoryMax="$(setting memory)" --property=MemorySwapMax=0 --property=Nice=10
+    --property=IOSchedulingClass=idle --property=NoNewPrivileges=yes --property=ProtectSystem=strict
+    --property=ReadWritePaths="$base" --property=PrivateTmp=yes --property=ProtectHome=yes --property=UMask=0077
+    --property=InaccessiblePaths=-/run/postgresql --property=InaccessiblePaths=-/var/lib/postgresql
+    --property=BindReadOnlyPaths="$base/hosts:/etc/hosts" --property=LimitCORE=0)
+}
+confined() { limits; systemd-run --wait --pipe --collect --service-type=exec "${limits[@]}" -- "$@"; }
+# Arguments: database, then more for psql. A name may hold anything, so it goes by the environment.
+ask() {
+  limits
+  limits+=(--setenv=PGDATABASE="$1" --setenv=PGHOST="$base/socket" --setenv=PGUSER="$(superuser)")
+  shift
+  systemd-run --wait --pipe --collect --service-type=exec "${limits[@]}" -- \
+    psql --no-psqlrc --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 "$@"
+}
+
+clean() {
+  local unit
+  for unit in $(systemctl list-units --all --plain --no-legend 'hactl-prove-*' | cut -d' ' -f1) hactl-prove.slice; do
+    systemctl kill --signal=SIGKILL "$unit" 2>/dev/null || :
+    systemctl stop "$unit" 2>/dev/null || :
+    systemctl reset-failed "$unit" 2>/dev/null || :
+  done
+  if id "$user" >/dev/null 2>&1; then
+    ! pgrep -u "$user" >/dev/null || pkill -KILL -u "$user" || :
+    for _ in $(seq 100); do pgrep -u "$user" >/dev/null || break; sleep 0.1; done
+  fi
+  if command -v nft >/dev/null; then nft delete table inet hactl_prove 2>/dev/null || :; fi
+  rm -rf --one-file-system -- "$base"
+  if id "$user" >/dev/null 2>&1; then userdel -- "$user" 2>/dev/null || die "the user $user could not be removed"; fi
+}
+
+# Is a TCP port reached? As root, or under the throwaway's limits.
+reached() { timeout 5 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null; }
+reached_confined() { confined timeout 5 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null; }
+
+# Arguments: version, memory, storage host, storage port, then control addresses as host:port. Input: three files, each
+# a line with its name and its length in bytes, then its bytes.
+prepare() {
+  local version=$1 memory=$2 host=$3 port=$4 uid name length addresses control open=0 tried=0
+  shift 4
+  clean
+  command -v nft >/dev/null || die "nft is not installed, so the throwaway cannot be kept from the network: install nftables"
+  [ -x "/usr/lib/postgresql/$version/bin/postgres" ] || die "PostgreSQL $version is not installed here"
+  useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
+  uid=$(id -u "$user")
+  mkdir -p /var/lib/hactl-scratch && chmod 711 /var/lib/hactl-scratch
+  mkdir "$base" "$base/settings" "$base/socket" "$base/lock" "$base/spool" "$base/log" "$base/tablespaces"
+  echo "$version" >"$base/settings/version"
+  echo "$memory" >"$base/settings/memory"
+  : >"$base/settings/preload"
+  while read -r name length; do
+    case $name in pgbackrest.conf | rclone.conf | ca.pem) ;; *) die "a file that nobody expects: $name" ;; esac
+    head -c "$length" >"$base/$name"
+  done
+  addresses=$(getent ahosts "$host" | awk '{print $1}' | sort -u)
+  [ -n "$addresses" ] || die "the name $host of the object storage has no address here"
+  {
+    printf '127.0.0.1 localhost\n'
+    for a in $addresses; do printf '%s %s\n' "$a" "$host"; done
+  } >"$base/hosts"
+  chmod 644 "$base/hosts"
+  chown -R "$user:" "$base"
+  {
+    echo "table inet hactl_prove {"
+    echo "  chain own {"
+    for a in $addresses; do
+      case $a in *:*) echo "    ip6 daddr $a tcp dport $port accept" ;; *) echo "    ip daddr $a tcp dport $port accept" ;; esac
+    done
+    echo "    counter reject with icmpx admin-prohibited"
+    echo "  }"
+    echo "  chain out { type filter hook output priority 0; policy accept; meta skuid $uid goto own; }"
+    echo "}"
+  } | nft -f -
+  # A wall counts only when something was seen to stop at it.
+  for control in "$@"; do
+    reached "${control%:*}" "${control##*:}" || continue
+    tried=1
+    ! reached_confined "${control%:*}" "${control##*:}" || open=1
+  done
+  [ "$open" = 0 ] || die "this machine does not keep the throwaway from the network: it reached what it must not reach"
+  [ "$tried" = 1 ] || die "none of the addresses $* answers here, so it cannot be shown that the throwaway is kept from the network"
+  reached_confined "$host" "$port" || die "the object storage $host:$port is not reached from here"
+  memory_limited
+  df --output=avail -B1 "$base" | awk 'NR == 2 {print "available " $1}'
+}
+
+memory_limited() {
+  if grep -qw memory /sys/fs/cgroup/cgroup.controllers 2>/dev/null; then echo "memory limited"; else echo "memory unlimited"; fi
+}
+
+# A configuration from nothing but the control file: what a standby must have at least as large as its primary.
+configure() {
+  local name value
+  cat >"$base/postgresql.conf" <<CONF
+data_directory = '$base/data'
+hba_file = '$base/hba.conf'
+ident_file = '$base/ident.conf'
+cluster_name = 'hactl-prove'
+listen_addresses = ''
+unix_socket_directories = '$base/socket'
+unix_socket_permissions = 0700
+archive_mode = off
+max_logical_replication_workers = 0
+shared_preload_libraries = '$(cat "$base/settings/preload")'
+autovacuum = off
+fsync = off
+full_page_writes = off
+shared_buffers = 64MB
+jit = off
+ssl = off
+restart_after_crash = off
+lc_messages = 'C'
+hot_standby = on
+max_standby_archive_delay = -1
+recovery_target_inclusive = off
+recovery_target_action = pause
+include_if_exists = '$base/target.conf'
+CONF
+  if [ -e "$base/log/control" ]; then
+    for name in max_connections max_worker_processes max_wal_senders max_prepared_xacts max_locks_per_xact; do
+      value=$(awk -F': *' -v n="$name setting" '$1 == n {print $2}' "$base/log/control")
+      name=${name/max_prepared_xacts/max_prepared_transactions}
+      echo "${name/max_locks_per_xact/max_locks_per_transaction} = $value" >>"$base/postgresql.conf"
+    done
+  fi
+  echo 'local all all trust' >"$base/hba.conf"
+  : >"$base/ident.conf"
+  chown "$user:" "$base"/*.conf
+}
+
+serve() {
+  limits
+  : >>"$base/log/server"
+  chown "$user:" "$base/log/server"
+  systemd-run --unit="$server" --service-type=notify --property=TimeoutStartSec=infinity --property=KillMode=mixed \
+    --property=KillSignal=SIGINT --property=StandardError="append:$base/log/server" --property=StandardOutput=null "${limits[@]}" -- \
+    "$(bin postgres)" -c config_file="$base/postgresql.conf"
+}
+
+halt() {
+  systemctl stop "$server" 2>/dev/null || :
+  systemctl reset-failed "$server" 2>/dev/null || :
+}
+
+# Arguments: database, `physical` or `logical`, then the SQL.
+digest() {
+  local database=$1 copy=$2
+  shift 2
+  {
+    echo 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;'
+    printf '%s\n' "$@"
+    echo 'COMMIT;'
+  } | ask "$database" --set=copy="$copy" --file=-
+}
