@@ -11,6 +11,7 @@ pub mod clock;
 pub mod diagnostic;
 pub mod digest;
 pub mod document;
+pub mod dumps;
 pub mod engine;
 pub mod event;
 pub mod evidence;

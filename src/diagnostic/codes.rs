@@ -211,6 +211,16 @@ codes! {
     SECRET_UNRESOLVED = "secret::unresolved", Failed, "a reference to a secret gave no value";
     // step
     NOT_VERIFIED = "step::not_verified", Failed, "a change was made, and it does not do what it is for";
+    // prove
+    PROVE_DIFFERS = "prove::differs", Failed, "what was restored is not what was there";
+    PROVE_IDENTITY = "prove::identity", Failed, "the age identity at hand does not open the dump";
+    PROVE_PASS = "prove::cipher_pass", Failed, "the pass phrase at hand does not open the repository";
+    PROVE_DAMAGED = "prove::damaged", Failed, "something in the bucket is damaged or missing";
+    PROVE_WAL_MISSING = "prove::wal_missing", Failed, "a segment of the WAL is missing in the archive";
+    PROVE_NO_BACKUP = "prove::no_backup", Failed, "there is nothing in the bucket that could be restored";
+    PROVE_SPACE = "prove::space", Failed, "the prover has not enough room for a restore";
+    PROVE_FAILED = "prove::failed", Failed, "a proof could not be carried out";
+    DUMP_ODD = "dump::odd", Failed, "the manifest of a dump cannot be read";
     // lab
     LAB_UNSUPPORTED = "lab::unsupported", Failed, "a lab cannot be made on this computer";
     LAB_MISSING = "lab::missing", Failed, "this computer lacks packages that the lab needs";

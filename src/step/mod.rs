@@ -3,6 +3,7 @@
 pub mod apt_package;
 pub mod command;
 mod common;
+pub mod dump_now;
 pub mod fleet;
 pub mod kind;
 pub mod manual;
@@ -16,6 +17,10 @@ pub mod postgres_monitor;
 pub mod postgres_restart;
 pub mod postgres_settings;
 pub mod postgres_wal_archive;
+pub mod nightly_dump;
+pub mod nightly_timer;
+pub mod prove_dump;
+mod prover;
 pub mod s3_bucket;
 pub mod s3_restore_credential;
 pub mod secret;

@@ -136,6 +136,7 @@ macro_rules! step_kinds {
 step_kinds! {
     AptPackage = super::apt_package::AptPackage;
     Command = super::command::RunCommand;
+    DumpNow = super::dump_now::DumpNow;
     Manual = super::manual::Manual;
     PgBackRestBackup = super::pgbackrest_backup::PgBackRestBackup;
     PgBackRestConfig = super::pgbackrest_config::PgBackRestConfig;
@@ -146,6 +147,9 @@ step_kinds! {
     PostgresRestart = super::postgres_restart::PostgresRestart;
     PostgresSettings = super::postgres_settings::PostgresSettings;
     PostgresWalArchive = super::postgres_wal_archive::PostgresWalArchive;
+    NightlyDump = super::nightly_dump::NightlyDump;
+    NightlyTimer = super::nightly_timer::NightlyTimer;
+    ProveDump = super::prove_dump::ProveDump;
     S3Bucket = super::s3_bucket::S3Bucket;
     S3RestoreCredential = super::s3_restore_credential::S3RestoreCredential;
     Secret = super::secret::Secret;
