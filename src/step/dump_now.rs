@@ -26,6 +26,9 @@ pub struct DumpNow {
     /// The role of the host that reads the dump.
     #[serde(default = "super::prover::role")]
     prover: RoleName,
+    /// Where no dump was asked for yet, one that was taken so long ago or later will do.
+    #[serde(default = "an_hour")]
+    max_age: HumanDuration,
     /// How long the dump may take, at most the step's own timeout.
     #[serde(default = "an_hour")]
     within: HumanDuration,
@@ -86,10 +89,14 @@ impl StepKind for DumpNow {
             BucketState::Missing => None,
         };
         let former: Option<Newest> = recall(before)?;
-        if let (Some(dump), Some(former)) = (&newest, &former)
-            && Some(&dump.manifest.taken) > former.taken.as_ref()
-        {
-            return Ok(Observed::Applied(outputs(dump)?));
+        if let Some(dump) = &newest {
+            let done = match &former {
+                Some(former) => Some(&dump.manifest.taken) > former.taken.as_ref(),
+                None => dump.age(view.now()).unsigned_abs() <= self.max_age.get(),
+            };
+            if done {
+                return Ok(Observed::Applied(outputs(dump)?));
+            }
         }
         let taken = newest.map(|dump| dump.manifest.taken);
         let change = Change {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{changed_lines, instance, recall, remember, unit, unverified};
 use super::kind::{Effect, Evidence, Failure, Findings, Scope, StepKind, WayBack};
+use super::pgbackrest::Stanza;
 use crate::access::{Become, FileMode, Hands, HostView, Trial, View};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, Outputs};
@@ -21,15 +22,11 @@ pub struct NightlyTimer {
     /// When, by the server's clock: `"02:30"`.
     at: TimeOfDay,
     /// The stanza of base backups.
-    #[serde(default = "main_stanza")]
-    stanza: String,
+    #[serde(default = "Stanza::main")]
+    stanza: Stanza,
     /// How a base backup is taken.
     #[serde(default, rename = "type")]
     backup: BackupType,
-}
-
-fn main_stanza() -> String {
-    "main".to_owned()
 }
 
 /// What is done every night.
@@ -139,7 +136,7 @@ impl NightlyTimer {
                     BackupType::Full => "full",
                     BackupType::Diff => "diff",
                 };
-                format!("/usr/bin/pgbackrest --stanza={} --type={kind} backup", self.stanza)
+                format!("/usr/bin/pgbackrest --stanza={} --type={kind} backup", self.stanza.as_str())
             }
         };
         let postgres = unit(instance);

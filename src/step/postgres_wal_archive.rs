@@ -41,21 +41,21 @@ const SETTINGS: &str = "select current_setting('archive_mode'), current_setting(
     (select setting::bigint from pg_settings where name = 'archive_timeout')";
 
 /// Closes the segment that holds our record, and says which it is, and when that was.
-const CLOSE: &str = "select pg_walfile_name(pg_logical_emit_message(false, 'hactl', :'mark'));
+pub(super) const CLOSE: &str = "select pg_walfile_name(pg_logical_emit_message(false, 'hactl', :'mark'));
 select extract(epoch from clock_timestamp());
 select pg_switch_wal();
 ";
 
 /// What the archiver counts.
-struct Archiver {
-    failed: i64,
-    failed_wal: String,
+pub(super) struct Archiver {
+    pub(super) failed: i64,
+    pub(super) failed_wal: String,
     archived: i64,
-    last: String,
-    at: f64,
+    pub(super) last: String,
+    pub(super) at: f64,
 }
 
-async fn archiver(pg: &PgView) -> Result<Archiver> {
+pub(super) async fn archiver(pg: &PgView) -> Result<Archiver> {
     let row = pg.query_one(ARCHIVER, &[]).await?;
     Ok(Archiver {
         failed: row.get(0),
@@ -67,7 +67,7 @@ async fn archiver(pg: &PgView) -> Result<Archiver> {
 }
 
 /// The name of a segment and the time, as `CLOSE` prints them.
-fn closed(text: &str) -> Option<(String, f64)> {
+pub(super) fn closed(text: &str) -> Option<(String, f64)> {
     let mut lines = text.lines();
     let (segment, at) = (lines.next()?.trim(), lines.next()?.trim());
     let sound = segment.len() == 24 && segment.bytes().all(|b| b.is_ascii_hexdigit());
@@ -75,7 +75,7 @@ fn closed(text: &str) -> Option<(String, f64)> {
 }
 
 /// Has the archiver come to this segment? Only the same timeline can be compared.
-fn reached(last: &str, segment: &str) -> bool {
+pub(super) fn reached(last: &str, segment: &str) -> bool {
     last.get(..8) == segment.get(..8) && last.get(..24).is_some_and(|last| last >= segment)
 }
 

@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::common::{bytes, instance};
 use super::kind::{Effect, Evidence, Failure, Scope, StepKind, WayBack};
 use super::prover::digests::{Copy, Description};
-use super::prover::{COUNTS_FOR, Prover, component, grade, memory};
+use super::prover::{COUNTS_FOR, Prover, grade, memory};
 use crate::access::s3::S3Identity;
 use crate::access::{Hands, Input, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::dumps::{self, Dump, Sealed, What};
 use crate::journal::record::{Before, Observed, Outputs, Proof};
+use crate::name::ComponentName;
 use crate::units::Size;
 
 /// Changes nothing. Proven on the prover, with the key for restores and the offline age identity of the workspace: the
@@ -24,9 +25,8 @@ use crate::units::Size;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProveDump {
-    /// Of which component the proof is.
-    #[serde(default = "component")]
-    component: String,
+    /// Of which components the proof is.
+    components: Vec<ComponentName>,
     /// How much memory the scratch cluster may use.
     #[serde(default = "memory")]
     memory: Size,
@@ -116,17 +116,18 @@ impl ProveDump {
             ("dump_bytes".to_owned(), dump.bytes() as f64),
             ("dump_age_seconds".to_owned(), dump.age(at).as_secs_f64()),
         ]);
-        let proof = Proof {
+        let proof = |component: &ComponentName| Proof {
             property: "dump".to_owned(),
-            component: self.component.clone(),
+            component: component.as_str().to_owned(),
             grade,
             facts: facts.clone(),
-            measured,
+            measured: measured.clone(),
             at,
             expires: at + COUNTS_FOR,
             evidence: files.clone(),
         };
-        Ok(Evidence { files, facts, proofs: vec![proof], ..Evidence::default() })
+        let proofs = self.components.iter().map(proof).collect();
+        Ok(Evidence { files, facts, proofs, ..Evidence::default() })
     }
 }
 

@@ -150,6 +150,7 @@ step_kinds! {
     NightlyDump = super::nightly_dump::NightlyDump;
     NightlyTimer = super::nightly_timer::NightlyTimer;
     ProveDump = super::prove_dump::ProveDump;
+    ProveRestore = super::prove_restore::ProveRestore;
     S3Bucket = super::s3_bucket::S3Bucket;
     S3RestoreCredential = super::s3_restore_credential::S3RestoreCredential;
     Secret = super::secret::Secret;

@@ -70,7 +70,12 @@ finish() {
   echo "checked_seconds $((SECONDS - seconds))"
 }
 
+# Arguments: mark. Which of the canary rows are there?
+canary() {
+  ask postgres --set=mark="$1" --file=- <<<"SELECT coalesce(string_agg(committed, ' and ' ORDER BY committed), '') FROM hactl_canary.row WHERE mark = :'mark'"
+}
+
 case $what in
-prepare | info | restore | pause_at | digest | finish | clean) "$what" "$@" ;;
+prepare | canary | info | restore | pause_at | digest | finish | clean) "$what" "$@" ;;
 *) die "there is no part called $what" ;;
 esac

@@ -31,6 +31,9 @@ pub(super) const DIGEST_SQL: &str = include_str!("digest.sql");
 /// Prints how far every sequence is.
 pub(super) const SEQUENCES_SQL: &str = include_str!("sequences.sql");
 
+/// The folder on the prover below which everything is.
+pub(super) const BASE: &str = "/var/lib/hactl-scratch/prove";
+
 /// Runs the script that is its first argument by bash, with the other arguments as data.
 pub(super) const BASH: &str = "exec bash -c \"$@\"";
 
@@ -60,11 +63,6 @@ pub(super) const COUNTS_FOR: SignedDuration = SignedDuration::from_hours(30 * 24
 
 /// Room beside the data itself: WAL, temporary files.
 const ROOM: u64 = 1 << 30;
-
-/// The component that is proven where nothing else is said.
-pub(super) fn component() -> String {
-    "postgres".to_owned()
-}
 
 /// How strong a comparison of everything is: on the host that would be lost, it is weaker.
 pub(super) fn grade(view: &View<'_>, prover: &HostName) -> Result<Grade> {

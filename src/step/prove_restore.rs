@@ -1,0 +1,390 @@
+//! `prove_restore`: a restore on another host, compared with production at exact points, table by table.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::common::bytes;
+use super::kind::{Effect, Evidence, Failure, Findings, Scope, StepKind, WayBack};
+use super::pgbackrest::{Backup, Info, RepoPath, Stanza};
+use super::prove_dump::differ;
+use super::prover::digests::{Copy, Description};
+use super::prover::{COUNTS_FOR, LONG, Prover, Said, Secret, grade, host_of, memory};
+use crate::access::{Hands, Input, Trial, View};
+use crate::diagnostic::{Error, Result, codes};
+use crate::journal::record::{Before, EvidenceRef, Grade, Observed, Outputs, Proof};
+use crate::name::{ComponentName, HostName};
+use crate::units::Size;
+
+mod backrest;
+mod source;
+
+use source::{Server, Source};
+
+/// Restoring on the prover.
+const RESTORE: &str = concat!(include_str!("prover/common.sh"), include_str!("prove_restore/restore.sh"));
+
+/// Changes nothing of production. Proven on the prover, with keys and credentials of the workspace alone: the newest
+/// backup is restored into a throwaway and replayed, database after database, to the exact point of a temporary
+/// logical slot's exported snapshot; there every table of every database is compared in count and content with what
+/// that snapshot held, under live writes. Large objects and sequences are compared and stated separately, unlogged and
+/// foreign tables are named as not compared. Then the recovery is ended, and `pg_amcheck` (every index entry) and
+/// `pg_checksums` read all of it. Where `wal_level` is not `logical`, only a canary row is followed: it is there when it
+/// was committed before the point, and not when after; such a proof is graded *canary only*.
+///
+/// The throwaway has its own user, folder, port and socket, archives nothing, loads no library, has bounded memory and is
+/// *seen* to reach nothing but the object storage. It is destroyed afterwards, also on failure, also by the next run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProveRestore {
+    /// Of which components the proof is.
+    components: Vec<ComponentName>,
+    /// The stanza.
+    #[serde(default = "Stanza::main")]
+    stanza: Stanza,
+    /// The folder within the bucket.
+    #[serde(default = "RepoPath::usual")]
+    repo_path: RepoPath,
+    /// How much memory the throwaway may use.
+    #[serde(default = "memory")]
+    memory: Size,
+}
+
+/// Where the recovery pauses, and what is compared there.
+enum Target {
+    /// A database with what it held.
+    Database(Box<source::Point>),
+    /// A canary row.
+    Canary {
+        /// The point.
+        lsn: String,
+    },
+}
+
+impl Target {
+    fn lsn(&self) -> &str {
+        match self {
+            Self::Database(point) => &point.lsn,
+            Self::Canary { lsn } => lsn,
+        }
+    }
+}
+
+/// What a proof gathers on its way.
+#[derive(Default)]
+struct Gathered {
+    facts: Vec<String>,
+    files: Vec<EvidenceRef>,
+    measured: BTreeMap<String, f64>,
+    differences: Vec<String>,
+}
+
+impl Gathered {
+    fn measure(&mut self, name: &str, figure: f64) {
+        *self.measured.entry(name.to_owned()).or_default() += figure;
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn figure(number: u64) -> f64 {
+    number as f64
+}
+
+fn said_number(said: &Said, word: &str) -> f64 {
+    said.get(word).and_then(|text| text.parse().ok()).unwrap_or(0.0)
+}
+
+/// The newest backup that could be restored.
+fn newest(info: &Info) -> Result<&Backup> {
+    if info.status.message.contains("unable to load info file") || info.status.code == 99 {
+        let what = "the repository cannot be decrypted with the pass phrase in [pgbackrest] cipher_pass, or its index is \
+                    damaged";
+        return Err(Error::new(codes::PROVE_PASS, what).state("nothing was restored"));
+    }
+    info.backup.iter().filter(|b| b.error != Some(true)).max_by_key(|b| b.timestamp.stop).ok_or_else(|| {
+        let what = format!("the repository holds no backup: {}", info.status.message);
+        Error::new(codes::PROVE_NO_BACKUP, what).state("nothing was restored")
+    })
+}
+
+impl ProveRestore {
+    async fn prepared<'a>(&self, trial: &'a Trial<'_>) -> Result<Prover<'a>> {
+        let host = trial.view().here()?;
+        let conf = backrest::configuration(trial, &self.stanza, &self.repo_path).await?;
+        let secrets = vec![Secret::new("pgbackrest.conf", &conf)];
+        Prover::prepare(trial, host.name(), RESTORE, self.memory, secrets).await
+    }
+
+    async fn info(&self, prover: &Prover<'_>) -> Result<Info> {
+        let text = prover.text("info", &[self.stanza.as_str()], Input::nothing(), LONG).await?;
+        let value = serde_json::from_str(&text)
+            .map_err(|e| Error::new(codes::PGBACKREST_ODD, "pgbackrest info printed no JSON").source(e))?;
+        Info::parse(value)
+    }
+
+    async fn targets(&self, source: &Source<'_>, server: &Server, got: &mut Gathered) -> Result<Vec<Target>> {
+        if server.wal_level != "logical" {
+            return Ok(vec![Target::Canary { lsn: source.plant_canary().await? }]);
+        }
+        let mut targets = Vec::new();
+        let begun = tokio::time::Instant::now();
+        for database in &server.databases {
+            targets.push(Target::Database(Box::new(source.at_point(database).await?)));
+        }
+        got.measure("digest_seconds", begun.elapsed().as_secs_f64());
+        Ok(targets)
+    }
+
+    async fn compare(
+        &self,
+        trial: &Trial<'_>,
+        prover: &Prover<'_>,
+        target: &Target,
+        mark: &str,
+        got: &mut Gathered,
+    ) -> Result<()> {
+        match target {
+            Target::Database(point) => {
+                let name = &point.held.name;
+                let text = prover.digest(name, Copy::Physical).await?;
+                got.files.push(
+                    trial.keep(&format!("{name} in production at {}", point.lsn), point.text.as_bytes())?,
+                );
+                got.files.push(trial.keep(&format!("{name} restored to {}", point.lsn), text.as_bytes())?);
+                let found = point.held.compare(&Description::parse(&text)?, Copy::Physical);
+                got.differences.extend(found.differences.iter().map(|text| format!("{name}: {text}")));
+                got.measure("databases", 1.0);
+                got.measure("tables", figure(found.tables as u64));
+                got.measure("rows", figure(found.rows));
+                got.measure("sequences", figure(found.sequences as u64));
+                got.facts.push(format!("{}, at {}", point.held.sentence(&found), point.lsn));
+            }
+            Target::Canary { lsn } => {
+                let seen = prover.text("canary", &[mark], Input::nothing(), LONG).await?;
+                if seen != "before" {
+                    let is = if seen.is_empty() { "neither is there" } else { &seen };
+                    got.differences.push(format!(
+                        "of the canary rows only the one committed before {lsn} should be there, and: {is}"
+                    ));
+                }
+                got.facts.push(format!(
+                    "canary only, for wal_level is not logical: the row committed before {lsn} is there, the one committed \
+                     after it is not; nothing else was compared"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn prove(&self, trial: &Trial<'_>, source: &Source<'_>, prover: &Prover<'_>) -> Result<Evidence> {
+        let mut got = Gathered::default();
+        let server = source.server().await?;
+        let info = self.info(prover).await?;
+        let known = newest(&info)?;
+        prover.room_for(known.info.size.max(server.bytes))?;
+        let targets = self.targets(source, &server, &mut got).await?;
+        let first =
+            targets.first().ok_or_else(|| Error::new(codes::PROVE_FAILED, "the server has no database"))?;
+        let (segment, archive_seconds) = source.force_archive().await?;
+
+        let begun = tokio::time::Instant::now();
+        let restored =
+            prover.part("restore", &[self.stanza.as_str(), first.lsn()], Input::nothing(), LONG).await?;
+        let mut last_transaction = None;
+        for (number, target) in targets.iter().enumerate() {
+            let paused = prover.part("pause_at", &[target.lsn()], Input::nothing(), LONG).await?;
+            if number == 0 {
+                got.measure("restore_seconds", begun.elapsed().as_secs_f64());
+                got.measure("replay_seconds", said_number(&paused, "replay_seconds"));
+                last_transaction = paused.get("last_transaction").cloned().filter(|text| !text.is_empty());
+            }
+            self.compare(trial, prover, target, source.mark(), &mut got).await?;
+        }
+        if !got.differences.is_empty() {
+            return Err(differ("the restored copy", &got.differences));
+        }
+        let checked = prover.part("finish", &[], Input::nothing(), LONG).await?;
+
+        got.measure("copy_seconds", said_number(&restored, "restored_seconds"));
+        got.measure("restored_bytes", said_number(&restored, "restored_bytes"));
+        got.measure("checked_seconds", said_number(&checked, "checked_seconds"));
+        got.measure("archive_seconds", archive_seconds);
+        if let Some(unarchived) = server.unarchived {
+            got.measure("loss_seconds", unarchived + archive_seconds);
+        }
+        let label = restored.get("backup").cloned().unwrap_or_else(|| known.label.clone());
+        self.state(trial, source, prover, &server, &mut got, &label, &segment, &checked)?;
+        if let Some(text) = last_transaction.and_then(|text| text.parse::<f64>().ok()) {
+            got.measure("newest_transaction_unix_seconds", text);
+        }
+        let grade = match first {
+            Target::Database(_) => grade(trial, prover.name())?,
+            Target::Canary { .. } => Grade::CanaryOnly,
+        };
+        Ok(self.evidence(trial, got, grade))
+    }
+
+    /// The facts that are not about one database.
+    #[expect(clippy::too_many_arguments, reason = "one place that says everything")]
+    fn state(
+        &self,
+        trial: &Trial<'_>,
+        source: &Source<'_>,
+        prover: &Prover<'_>,
+        server: &Server,
+        got: &mut Gathered,
+        label: &str,
+        segment: &str,
+        checked: &Said,
+    ) -> Result<()> {
+        let s3 = super::prover::rclone::s3(trial)?;
+        let seconds = |name: &str| got.measured.get(name).copied().unwrap_or(0.0);
+        let mut facts = vec![format!(
+            "backup {label} of {} (PostgreSQL {}) from s3://{}{}, restored on {} and replayed to exact points under live writes",
+            source.name(),
+            server.version,
+            s3.bucket,
+            self.repo_path.as_str(),
+            prover.name()
+        )];
+        facts.push(format!(
+            "a full restore takes {:.1} s: from an empty folder to answering queries at the point ({})",
+            seconds("restore_seconds"),
+            bytes(server.bytes)
+        ));
+        let timeout = match server.archive_timeout {
+            0 => "archive_timeout is off, so a quiet server may hold back a segment for ever".to_owned(),
+            n => format!("archive_timeout is {n} s"),
+        };
+        let archive = seconds("archive_seconds");
+        facts.push(match server.unarchived {
+            Some(age) => format!(
+                "how much could be lost: when the proof began, {age:.1} s of writes were not archived, and archiving a segment \
+                 takes {archive:.1} s; {timeout}"
+            ),
+            None => format!("how much could be lost: archiving a segment takes {archive:.1} s; {timeout}"),
+        });
+        facts.push(format!("the WAL up to {segment} was forced into the archive and used"));
+        facts.append(&mut got.facts);
+        let amcheck = checked.get("amcheck").map_or("said nothing", String::as_str);
+        let checksums = match checked.get("checksums").map_or("said nothing", String::as_str) {
+            "off" => {
+                "the cluster has no page checksums, so pages could not be checked by themselves".to_owned()
+            }
+            said => format!("pg_checksums: {said}"),
+        };
+        facts.push(format!("pg_amcheck --heapallindexed over every database: {amcheck}; {checksums}"));
+        if !server.left_out.is_empty() {
+            facts.push(format!(
+                "not compared, templates or closed to connections: {}",
+                server.left_out.join(", ")
+            ));
+        }
+        facts.push(
+            "with the key for restores and the pass phrase of the workspace, and nothing from the server itself".to_owned(),
+        );
+        facts.push(prover.apart());
+        got.facts = facts;
+        Ok(())
+    }
+
+    fn evidence(&self, trial: &Trial<'_>, got: Gathered, grade: Grade) -> Evidence {
+        let at = trial.now();
+        let proof = |component: &ComponentName| Proof {
+            property: "restore".to_owned(),
+            component: component.as_str().to_owned(),
+            grade,
+            facts: got.facts.clone(),
+            measured: got.measured.clone(),
+            at,
+            expires: at + COUNTS_FOR,
+            evidence: got.files.clone(),
+        };
+        let proofs = self.components.iter().map(proof).collect();
+        Evidence { files: got.files.clone(), facts: got.facts.clone(), proofs, ..Evidence::default() }
+    }
+}
+
+impl StepKind for ProveRestore {
+    const NAME: &'static str = "prove_restore";
+    const SUMMARY: &'static str =
+        "restore on another host to exact points and compare every table with production";
+
+    fn scope(&self) -> Scope {
+        Scope::Once
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Idempotent
+    }
+
+    fn way_back(&self) -> WayBack {
+        WayBack::Nothing
+    }
+
+    fn further_hosts(&self, view: &View<'_>) -> Vec<HostName> {
+        let role = view.workspace().postgres.as_ref().map(|postgres| &postgres.role);
+        role.into_iter()
+            .flat_map(|role| view.workspace().hosts_in(role))
+            .map(|host| host.name.clone())
+            .collect()
+    }
+
+    fn objects(&self, view: &View<'_>) -> Vec<String> {
+        view.s3_identity().into_iter().collect()
+    }
+
+    async fn check(&self, view: &View<'_>) -> Result<Findings> {
+        let mut findings = Findings::default();
+        let instance = super::common::instance(view)?;
+        if host_of(view, &instance.role)?.name == *view.here()?.name() {
+            findings.warn("the prover is the server itself: what is lost with it is not proven, and the proof is weaker");
+        }
+        Ok(findings)
+    }
+
+    async fn observe(&self, _view: &View<'_>, _before: Option<&Before>) -> Result<Observed> {
+        // There is nothing to change, so all that is left is to verify.
+        Ok(Observed::Applied(Outputs::new()))
+    }
+
+    async fn apply(&self, _hands: &Hands<'_>) -> Result<Outputs, Failure> {
+        Ok(Outputs::new())
+    }
+
+    async fn verify(&self, trial: &Trial<'_>) -> Result<Evidence> {
+        let source = Source::of(trial)?;
+        let prover = self.prepared(trial).await?;
+        let proven = self.prove(trial, &source, &prover).await;
+        let dropped = source.drop_canary().await;
+        let proven = prover.finish(proven).await?;
+        dropped?;
+        Ok(proven)
+    }
+
+    async fn undo(&self, _hands: &Hands<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProveRestore, newest};
+    use crate::diagnostic::codes;
+    use crate::step::pgbackrest::tests::{INFO, parsed};
+
+    #[test]
+    fn the_newest_backup_is_found_and_its_absence_is_named() {
+        assert_eq!(newest(&parsed(INFO)).unwrap().label, "20261121-091513F");
+        assert_eq!(newest(&parsed("[]")).unwrap_err().code(), codes::PROVE_NO_BACKUP);
+        let locked = r#"[{"archive":[],"backup":[],"cipher":"aes-256-cbc","db":[],"name":"main","repo":[],"status":{"code":99,
+          "lock":{"backup":{"held":false}},"message":"[CryptoError] unable to load info file"}}]"#;
+        assert_eq!(newest(&parsed(&locked.replace('\n', ""))).unwrap_err().code(), codes::PROVE_PASS);
+    }
+
+    #[test]
+    fn a_proof_names_its_components() {
+        assert!(toml::from_str::<ProveRestore>("").is_err());
+        assert!(toml::from_str::<ProveRestore>("components = ['cell-postgres']\nmemory = '512MiB'").is_ok());
+    }
+}
