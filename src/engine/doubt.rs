@@ -89,8 +89,16 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     pub async fn decide_by_person(&self, task: &Task, verdict: Verdict) -> Result<()> {
         let place = &task.place;
         match self.state_of(place) {
-            State::Intended => self.doubt(place, "hactl was interrupted before the outcome was recorded")?,
             State::InDoubt => {}
+            // The person may have looked while the command still ran: hactl has to wait for its end first.
+            State::Intended => {
+                return Err(Error::new(
+                    codes::NOT_IN_DOUBT,
+                    "hactl has not looked yet at what became of this step",
+                )
+                .at(place)
+                .next("hactl resume looks, and asks only where it cannot tell"));
+            }
             state @ (State::Pending
             | State::Ready
             | State::AwaitingApproval

@@ -17,9 +17,9 @@ use crate::clock::Clock;
 use crate::diagnostic::{Error, Result, codes};
 use crate::event::{Event, Listener};
 use crate::evidence::EvidenceStore;
-use crate::journal::Journal;
-use crate::journal::record::{Before, Observed, Operator, Place, Record};
-use crate::name::PhaseId;
+use crate::journal::record::{AttemptNumber, Before, Observed, Operator, Place, Record};
+use crate::journal::{AttemptLabel, Journal, Purpose};
+use crate::name::{HostName, PhaseId};
 use crate::step::{Effect, Failure, Findings, Weight};
 
 /// How long one look at the world may take.
@@ -273,6 +273,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let place = &task.place;
         self.stop_if_asked(place)?;
         let resolved = self.resolve(task)?;
+        self.settle_last_trial(task, &resolved.hosts).await?;
         self.busy(place, "verifying");
         let trial = self.journal.begin_trial(place.clone(), resolved.hosts.clone())?;
         match timeout(task.timeout, self.steps.verify(task, &resolved.action, &trial)).await {
@@ -305,6 +306,19 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 Err(self.failed(place, error)?)
             }
         }
+    }
+
+    /// A trial that was cut off may still run on a host; it must end before the next one begins.
+    async fn settle_last_trial(&self, task: &Task, hosts: &[HostName]) -> Result<()> {
+        let state = self.journal.state();
+        let Some(checkpoint) = state.checkpoint(&task.place) else { return Ok(()) };
+        if checkpoint.trial == AttemptNumber(0) || checkpoint.state == State::Verified {
+            return Ok(());
+        }
+        let label = AttemptLabel { purpose: Purpose::Trial, number: checkpoint.trial };
+        let limit = task.timeout.saturating_add(LOOK);
+        let settle = self.steps.settle(task, label, hosts, &state);
+        self.within(limit, &task.place, "waiting for the last verification to end", settle).await
     }
 
     /// Verifies again what is verified already, and says what no longer holds.
