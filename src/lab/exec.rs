@@ -16,6 +16,8 @@ use crate::diagnostic::{Error, Result, codes};
 
 /// Enough for any tool that only asks the kernel for something.
 const QUICK: Duration = Duration::from_secs(20);
+/// Enough for a tool that downloads and installs.
+pub(crate) const SLOW: Duration = Duration::from_secs(900);
 /// How much of a failed tool's output goes into the error.
 const TAIL_LINES: usize = 12;
 
@@ -24,6 +26,15 @@ pub(crate) struct Tool {
     command: Command,
     input: Vec<u8>,
     deadline: Duration,
+}
+
+/// Which network a contained tool has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// This computer's.
+    Host,
+    /// None at all.
+    None,
 }
 
 /// What a tool ended with.
@@ -35,7 +46,22 @@ pub(crate) struct Ended {
 
 impl Tool {
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
-        Self { command: Command::new(program), input: Vec::new(), deadline: QUICK }
+        let mut command = Command::new(program);
+        command.env("PATH", super::host::search_path());
+        Self { command, input: Vec::new(), deadline: QUICK }
+    }
+
+    /// A tool that works for long and starts others: they see no processes but their own, mount for themselves alone,
+    /// and end with hactl, also when that is killed.
+    pub(crate) fn contained(program: impl AsRef<OsStr>, network: Network) -> Self {
+        let tool =
+            Self::new("setpriv").args(["--pdeathsig", "KILL", "--", "unshare", "--mount", "--propagation"]);
+        let tool = tool.args(["private", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        let tool = match network {
+            Network::Host => tool,
+            Network::None => tool.arg("--net"),
+        };
+        tool.arg("--").arg(program).within(SLOW)
     }
 
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {

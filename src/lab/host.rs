@@ -13,6 +13,11 @@ use crate::diagnostic::{Error, Result, codes};
 
 /// Where tools are looked for; an operator's own PATH often lacks the sbin folders.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The operator's PATH, and after it the folders that it may lack.
+pub(crate) fn search_path() -> String {
+    std::env::var("PATH").map_or_else(|_| PATH.to_owned(), |own| format!("{own}:{PATH}"))
+}
+
 /// CAP_SYS_ADMIN's bit, from `capability.h`.
 const SYS_ADMIN: u32 = 21;
 
@@ -25,6 +30,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("setsid", "util-linux"),
+    ("setpriv", "util-linux"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
     ("openssl", "openssl"),
@@ -52,10 +58,7 @@ pub enum Need {
 /// Every tool that this computer lacks.
 #[must_use]
 pub fn missing_packages(need: Need) -> Vec<Missing> {
-    let there = |tool: &str| {
-        let own = std::env::var("PATH").unwrap_or_default();
-        own.split(':').chain(PATH.split(':')).any(|dir| Path::new(dir).join(tool).is_file())
-    };
+    let there = |tool: &str| search_path().split(':').any(|dir| Path::new(dir).join(tool).is_file());
     let mut missing: Vec<Missing> = TOOLS
         .iter()
         .filter(|(tool, _)| !there(tool))

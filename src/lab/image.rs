@@ -59,7 +59,7 @@ pub(crate) fn ensure(progress: &dyn Fn(Progress)) -> Result<Image> {
     discard(&building)?;
     build::build(&building, progress)?;
     // What was written must be there before the name says that it is complete.
-    super::exec::Tool::new("sync").arg("--file-system").arg(&building).within(build::SLOW).run()?;
+    super::exec::Tool::new("sync").arg("--file-system").arg(&building).within(super::exec::SLOW).run()?;
     fs::rename(&building, &image.dir).map_err(io("name", &image.dir))?;
     progress(Progress::Built(began.elapsed().as_secs()));
     Ok(image)

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 use toml::{Table, Value};
 
 use super::exec::io;
-use super::state::{MachineKind, State, replace};
+use super::state::{Scene, State, replace};
 use super::{Lab, store};
 use crate::diagnostic::{Error, Result, codes};
 
@@ -59,7 +59,7 @@ impl Lab {
             replace(&cipher, store::random::<32>()?.as_bytes(), 0o600)?;
         }
         let recipient = age_identity(&dir.join("secrets/age-identity"))?;
-        let file = hactl_toml(&state, purpose, &recipient)?;
+        let file = hactl_toml(&state, purpose, &recipient);
         replace(&dir.join("hactl.toml"), file.as_bytes(), 0o644)?;
         give_back(dir)
     }
@@ -93,64 +93,55 @@ fn age_identity(path: &Path) -> Result<String> {
     Ok(identity.to_public().to_string())
 }
 
-fn hactl_toml(state: &State, purpose: &WorkspaceFor, recipient: &str) -> Result<String> {
-    let mut file = Table::new();
-    let text = |t: &str| Value::String(t.to_owned());
-    let table = |pairs: &[(&str, Value)]| {
-        Value::Table(pairs.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect())
-    };
-    let secret = |path: &str| table(&[("file", text(path))]);
-    file.insert("runbook".into(), text(&purpose.runbook));
-    file.insert("fleet".into(), text(&format!("lab-{}", state.name)));
-    file.insert("lab".into(), table(&[("name", text(state.name.as_str()))]));
-    if !purpose.inputs.is_empty() {
-        file.insert("inputs".into(), Value::Table(purpose.inputs.clone().into_iter().collect()));
-    }
-    file.insert("ssh".into(), table(&[("user", text("ops")), ("identity", text("secrets/id_ed25519"))]));
-    let hosts = state.nodes().map(|machine| {
-        let address = text(&machine.address.to_string());
-        let roles = machine.roles.iter().map(|r| text(r.as_str())).collect();
-        table(&[
-            ("name", text(machine.name.as_str())),
-            ("address", address.clone()),
-            ("private_address", address),
-            ("roles", Value::Array(roles)),
-        ])
-    });
-    file.insert("host".into(), Value::Array(hosts.collect()));
-    if state.machines.iter().any(|m| m.kind == MachineKind::ObjectStore) {
-        let mut s3 = Table::new();
-        s3.insert("endpoint".into(), text(&format!("https://{}:{}", store::NAME, store::PORT)));
-        s3.insert("region".into(), text("lab"));
-        s3.insert("bucket".into(), text(&format!("{}-backups", purpose_name(purpose))));
-        s3.insert("path_style".into(), Value::Boolean(true));
-        s3.insert("ca".into(), text("lab-ca.pem"));
-        for (name, file) in [
-            ("access_key", "operator.key"),
-            ("secret_key", "operator.secret"),
-            ("restore_access_key", "restore.key"),
-            ("restore_secret_key", "restore.secret"),
-        ] {
-            s3.insert(name.into(), secret(&format!("secrets/s3-{file}")));
-        }
-        file.insert("s3".into(), Value::Table(s3));
-    }
-    let postgres = [("instance", "systemd"), ("role", "postgres"), ("version", "17"), ("cluster", "main")];
-    if state.nodes().any(|m| m.roles.iter().any(|r| r.as_str() == "postgres")) {
-        file.insert("postgres".into(), table(&postgres.map(|(k, v)| (k, text(v)))));
-    }
-    file.insert("pgbackrest".into(), table(&[("cipher_pass", secret("secrets/pgbackrest-cipher"))]));
-    let recipients = Value::Array(vec![text(recipient)]);
-    file.insert(
-        "age".into(),
-        table(&[("recipients", recipients), ("identity", secret("secrets/age-identity"))]),
+fn hactl_toml(state: &State, purpose: &WorkspaceFor, recipient: &str) -> String {
+    let quoted = |text: &str| Value::String(text.to_owned()).to_string();
+    let secret = |file: &str| format!("{{ file = \"secrets/{file}\" }}");
+    let mut file = format!(
+        "# Written by `hactl lab` for lab {lab}. A run here is a rehearsal: it reaches the lab and nothing else.\n\
+         runbook = {}\nfleet = \"lab-{lab}\"\n\n[lab]\nname = \"{lab}\"\n",
+        quoted(&purpose.runbook),
+        lab = state.name,
     );
-    let body = toml::to_string(&file)
-        .map_err(|e| Error::new(codes::INTERNAL, "the lab's workspace has no TOML form").source(e))?;
-    Ok(format!(
-        "# Written by `hactl lab` for lab {}; it is sealed, and reaches nothing outside.\n{body}",
-        state.name
-    ))
+    if !purpose.inputs.is_empty() {
+        file.push_str("\n[inputs]\n");
+        for (name, value) in &purpose.inputs {
+            file.push_str(&format!("{name} = {value}\n"));
+        }
+    }
+    file.push_str("\n[ssh]\nuser = \"ops\"\nidentity = \"secrets/id_ed25519\"\n");
+    for machine in state.nodes() {
+        let roles: Vec<String> = machine.roles.iter().map(|r| quoted(r.as_str())).collect();
+        file.push_str(&format!(
+            "\n[[host]]\nname = \"{}\"\naddress = \"{address}\"\nprivate_address = \"{address}\"\nroles = [{}]\n",
+            machine.name,
+            roles.join(", "),
+            address = machine.address,
+        ));
+    }
+    file.push_str(&format!(
+        "\n[s3]\nendpoint = \"https://{}:{}\"\nregion = \"lab\"\nbucket = {}\npath_style = true\nca = \"lab-ca.pem\"\n\
+         access_key = {}\nsecret_key = {}\nrestore_access_key = {}\nrestore_secret_key = {}\n",
+        store::NAME,
+        store::PORT,
+        quoted(&format!("{}-backups", purpose_name(purpose))),
+        secret("s3-operator.key"),
+        secret("s3-operator.secret"),
+        secret("s3-restore.key"),
+        secret("s3-restore.secret"),
+    ));
+    match state.scene {
+        Scene::Empty { .. } => {}
+        Scene::SingleServer => file.push_str(
+            "\n[postgres]\ninstance = \"systemd\"\nrole = \"postgres\"\nversion = \"17\"\ncluster = \"main\"\n",
+        ),
+    }
+    file.push_str(&format!(
+        "\n[pgbackrest]\ncipher_pass = {}\n\n[age]\nrecipients = [{}]\nidentity = {}\n",
+        secret("pgbackrest-cipher"),
+        quoted(recipient),
+        secret("age-identity"),
+    ));
+    file
 }
 
 /// The runbook's name as part of a bucket's name.

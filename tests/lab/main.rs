@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod machines;
+mod seal;
 
 use std::process::ExitCode;
 
@@ -15,7 +16,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 /// One test by its name.
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] = &[machines::TESTS];
+const TESTS: &[&[Test]] = &[machines::TESTS, seal::TESTS];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
