@@ -31,6 +31,10 @@ complete -c hactl -n "__fish_hactl_needs_command" -l yes -d 'Answer every gate w
 complete -c hactl -n "__fish_hactl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_needs_command" -s V -l version -d 'Print version'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "check" -d 'Load and check the workspace and its runbook, offline; shows every problem at once'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "plan" -d 'Look at the servers and show, step by step, what would happen'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "phase" -d 'Look at a phase, carry it out, verify it again, or take it back'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "resume" -d 'Go on after an interruption, a failure or a refused gate'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "approve" -d 'Answer a step\'s gate ahead of its run'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "status" -d 'Show where the run stands, what is proven, and what to type next'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "proof" -d 'Show what was proven, how strongly, and until when it counts'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "journal" -d 'Show what happened, or check that the journal is whole'
@@ -44,6 +48,63 @@ complete -c hactl -n "__fish_hactl_using_subcommand check" -l output -d 'Who rea
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand check" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand plan" -l phase -d 'Only this phase' -r
+complete -c hactl -n "__fish_hactl_using_subcommand plan" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand plan" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand plan" -l dry-run -d 'Record nothing'
+complete -c hactl -n "__fish_hactl_using_subcommand plan" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and not __fish_seen_subcommand_from list show run verify rollback" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and not __fish_seen_subcommand_from list show run verify rollback" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and not __fish_seen_subcommand_from list show run verify rollback" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and not __fish_seen_subcommand_from list show run verify rollback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and not __fish_seen_subcommand_from list show run verify rollback" -f -a "list" -d 'List the phases and how far each is'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and not __fish_seen_subcommand_from list show run verify rollback" -f -a "show" -d 'Show a phase\'s steps, where they act, and their gates'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and not __fish_seen_subcommand_from list show run verify rollback" -f -a "run" -d 'Carry out a phase, asking at each gate'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and not __fish_seen_subcommand_from list show run verify rollback" -f -a "verify" -d 'Look at what was made and verify it again; proofs are taken anew'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and not __fish_seen_subcommand_from list show run verify rollback" -f -a "rollback" -d 'Take a phase back, its steps in reverse order'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from list" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from list" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from list" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from show" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from show" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from show" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l skip -d 'Leave this step out; it stays unproven. May be given more than once' -r
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l reason -d 'Why, for the journal' -r
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from verify" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from verify" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from verify" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from rollback" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from rollback" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from rollback" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l decide -d 'What you found about a step in doubt: STEP[@HOST]=applied or =not-applied. May be given more than once' -r
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l rebase -d 'Go on although hactl.toml or the runbook was changed since the run began; that is recorded'
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand approve" -l host -d 'Only on this host' -r
+complete -c hactl -n "__fish_hactl_using_subcommand approve" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand approve" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand approve" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand approve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand status" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand status" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"

@@ -199,7 +199,7 @@ async fn plan_place<S: Steps>(steps: &S, task: &Task, state: &RunState, earlier:
             Earlier::NothingChanges => Outlook::Blocked(reasons),
             Earlier::SomethingChanges => Outlook::AfterEarlier(reasons.join("; ")),
         },
-        Err(error) => Outlook::CannotLook(error.to_string() + ": " + &error.one_line()),
+        Err(error) => Outlook::CannotLook(error.one_line()),
     };
     planned
 }

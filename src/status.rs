@@ -70,6 +70,8 @@ pub enum Reached {
     NotBegun,
     /// Some of it was begun.
     Begun,
+    /// A rollback of it was begun and not finished; nothing was run since.
+    HalfTakenBack,
     /// Every place is verified or skipped.
     Done,
 }
@@ -192,10 +194,15 @@ fn phase_status(workspace: &Workspace, phase: &Phase, state: &RunState) -> Phase
         .collect();
     let ended = places.iter().all(|p| matches!(p.state, State::Verified | State::Skipped));
     let untouched = places.iter().all(|p| matches!(p.state, State::Pending | State::RolledBack));
+    let newest = places.iter().max_by_key(|place| place.since);
+    let retreating = newest.is_some_and(|place| {
+        matches!(place.state, State::RollingBack | State::RolledBack | State::RollbackFailed)
+    });
     let reached = match (untouched, ended) {
         // A phase without places is done once it was run.
         (true, _) if !state.phase_done(&phase.id) || !places.is_empty() => Reached::NotBegun,
         (_, true) => Reached::Done,
+        (_, false) if retreating => Reached::HalfTakenBack,
         (_, false) => Reached::Begun,
     };
     PhaseStatus { id: phase.id.clone(), title: phase.title.clone(), reached, places }
@@ -277,6 +284,10 @@ fn next(
     match phases.iter().find(|phase| phase.reached != Reached::Done) {
         Some(phase) if phase.reached == Reached::Begun => {
             next.push(format!("{resume}    (goes on with phase {})", phase.id));
+        }
+        Some(phase) if phase.reached == Reached::HalfTakenBack => {
+            next.push(format!("hactl phase rollback {}    (finishes taking it back)", phase.id));
+            next.push(format!("or: hactl phase run {}    (builds it again)", phase.id));
         }
         Some(phase) => {
             next.push(format!("hactl plan --phase {}    (looks, changes nothing)", phase.id));

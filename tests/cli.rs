@@ -397,3 +397,108 @@ fn status_says_what_to_type_next_before_anything_was_begun() {
     {"event":"status","runbook":"small","fleet":"pair","rehearsal":null,"run":null,"drift":[],"phases":[{"id":"0","title":"Tools","reached":"not_begun","places":[{"place":{"step":"jq","host":"node-1"},"state":"pending","since":null,"why":null},{"place":{"step":"jq","host":"node-2"},"state":"pending","since":null,"why":null}]},{"id":"1","title":"More tools","reached":"not_begun","places":[{"place":{"step":"zstd","host":"node-1"},"state":"pending","since":null,"why":null},{"place":{"step":"zstd","host":"node-2"},"state":"pending","since":null,"why":null}]}],"components":[{"name":"tools","tier":"none","replicas":2,"standing":"unproven","wants":[{"property":"failover","proof":null}]}],"next":["hactl plan --phase 0    (looks, changes nothing)","hactl phase run 0"]}
     "#);
 }
+
+#[test]
+fn phases_are_listed_and_shown() {
+    assert_snapshot!(small().hactl(&["phase", "list"]), @"
+    exit 0
+    --- stdout
+    0    not begun  Tools
+    1    not begun  More tools
+    ");
+    assert_snapshot!(small().hactl(&["phase", "show", "0"]), @"
+    exit 0
+    --- stdout
+    phase 0: Tools
+
+      jq: Install jq
+        does      apt_package on node-1, node-2, within 1m
+        gate      asks for a yes
+    ");
+    assert_snapshot!(small().hactl(&["phase", "show", "9"]), @"
+    exit 2
+    --- stderr
+    error[usage]: the runbook small has no phase 9
+      now:     its phases are: 0, 1
+      next:    hactl phase list
+    ");
+}
+
+#[test]
+fn yes_answers_nothing_on_the_real_servers() {
+    assert_snapshot!(small().hactl(&["phase", "run", "0", "--yes"]), @"
+    exit 2
+    --- stderr
+    error[yes_in_production]: --yes is only for rehearsals, and this workspace is a
+      real fleet
+      now:     nothing was done
+      next:    the same command without --yes asks you at each gate
+      next:    hactl rehearse tries the runbook out in a lab first
+    ");
+}
+
+#[test]
+fn a_dry_run_leaves_nothing_on_disk() {
+    let place = unreachable();
+    place.hactl(&["plan", "--dry-run", "--phase", "0"]);
+    assert!(!place.path().join(".hactl").exists());
+}
+
+/// Hosts at whose port nobody listens.
+fn unreachable() -> Place {
+    let place = small();
+    let text = HACTL_TOML.replace("192.0.2.1", "127.0.0.1").replace("192.0.2.2", "127.0.0.1");
+    place.write("hactl.toml", &text.replace("[ssh]", "[ssh]\nport = 9"));
+    place
+}
+
+#[test]
+fn what_was_not_begun_cannot_be_taken_back_verified_or_built_upon() {
+    let place = unreachable();
+    assert_snapshot!(place.hactl(&["phase", "run", "1"]), @"
+    exit 1
+    --- stderr
+    error[phase_order]: phase 1 builds on phase 0, which is not done
+      now:     nothing was done
+      next:    hactl phase run 0
+    ");
+    assert_snapshot!(place.hactl(&["phase", "run", "0", "--skip", "nothing", "--reason", "why"]), @"
+    exit 2
+    --- stderr
+    error[usage]: phase 0 has no step nothing
+      now:     nothing was done
+      next:    hactl phase show 0
+    ");
+    assert_snapshot!(place.hactl(&["phase", "rollback", "0"]), @"
+    exit 2
+    --- stderr
+    error[nothing_to_roll_back]: nothing of phase 0 can be taken back
+      now:     nothing was taken back
+      next:    hactl status
+    ");
+    assert_snapshot!(place.hactl(&["phase", "verify", "0"]), @"
+    exit 2
+    --- stderr
+    error[nothing_to_verify]: nothing of phase 0 was done yet
+      next:    hactl phase run 0
+    ");
+    assert_snapshot!(place.hactl(&["resume"]), @"
+    exit 2
+    --- stderr
+    error[no_run]: there is no run to go on with
+      now:     nothing was done
+      next:    hactl phase run 0
+    ");
+    assert_snapshot!(place.hactl(&["resume", "--decide", "jq@node-1=perhaps"]), @"
+    exit 2
+    --- stderr
+    error: invalid value 'jq@node-1=perhaps' for '--decide <STEP[@HOST]=OUTCOME>': the outcome is `applied` or `not-applied`, not `perhaps`
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(place.hactl(&["journal", "show"]), @"
+    exit 0
+    --- stdout
+    nothing was recorded yet
+    ");
+}

@@ -3,15 +3,18 @@
 //! Invariant: silence is never yes. Without a terminal nobody is there; what was typed before the question was shown
 //! does not answer it; a plain Enter is a no. `--yes` exists in a rehearsal only.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::rc::Rc;
 
 use dialoguer::console::Term;
 use dialoguer::{Confirm, Input};
 use rustix::termios::{QueueSelector, tcflush};
 
 use crate::diagnostic::{Error, Result, codes};
-use crate::engine::approver::{Answer, Approver, Question};
+use crate::engine::approver::{Answer, Approver, Person, Question};
 use crate::journal::record::How;
+use crate::name::OutputName;
 use crate::render::{Out, Progress, words};
 use crate::runbook::Gate;
 use crate::workspace::Workspace;
@@ -48,23 +51,45 @@ impl Answers {
     }
 }
 
-/// Asks the person at the terminal.
-#[derive(Debug)]
-pub struct TerminalApprover<'a> {
+/// Asks the person at the terminal, for gates and for what only a person can do.
+#[derive(Clone, Debug)]
+pub struct Asker {
     answers: Answers,
-    progress: &'a Progress,
-    out: &'a Out,
+    progress: Rc<Progress>,
+    out: Out,
 }
 
-impl<'a> TerminalApprover<'a> {
-    /// An approver beside `progress`, whose live lines it takes away while it asks.
+impl Asker {
+    /// An asker beside `progress`, whose live lines it takes away while it asks.
     #[must_use]
-    pub fn new(answers: Answers, progress: &'a Progress, out: &'a Out) -> Self {
+    pub fn new(answers: Answers, progress: Rc<Progress>, out: Out) -> Self {
         Self { answers, progress, out }
+    }
+
+    /// Asks a yes-or-no question of hactl's own, outside any gate, after showing `text`.
+    ///
+    /// # Errors
+    /// The terminal failed, or Ctrl-C was pressed.
+    pub fn confirm(&self, text: &str, prompt: &str) -> Result<Answer> {
+        let text = words::wrap(&words::clean(text), self.out.width(), 4);
+        self.progress.suspend(|| {
+            show(&format!("\n{text}\n"))?;
+            match self.answers {
+                Answers::Rehearsal => {
+                    show("  answered with yes by --yes, in a rehearsal\n")?;
+                    Ok(Answer::Yes(How::Rehearsed))
+                }
+                Answers::Operator if !somebody_there() => Ok(Answer::NobodyThere),
+                Answers::Operator => {
+                    forget_what_was_typed();
+                    confirm(prompt).map_err(|e| stopped(e, "nothing was done"))
+                }
+            }
+        })
     }
 }
 
-impl Approver for TerminalApprover<'_> {
+impl Approver for Asker {
     fn ask(&self, question: &Question<'_>) -> Result<Answer> {
         let text = words::wrap(&words::clean(&question.text()), self.out.width(), 13);
         match self.answers {
@@ -82,13 +107,69 @@ impl Approver for TerminalApprover<'_> {
                     // Loading refuses this gate until there are signatures.
                     Gate::Sign => Ok(Answer::NobodyThere),
                 };
-                answer.map_err(|e| interrupted(e, question))
+                let state = "this step changed nothing, and nothing was approved";
+                answer.map_err(|e| stopped(e, state).at(question.place).next("hactl resume    (asks again)"))
             }),
         }
     }
 }
 
-/// Asks a question of hactl's own, outside any gate. Without a terminal the answer is no.
+impl Person for Asker {
+    fn ask(
+        &self,
+        instructions: &str,
+        questions: &BTreeMap<OutputName, String>,
+    ) -> Result<BTreeMap<OutputName, String>> {
+        let text = words::wrap(&words::clean(instructions.trim_end()), self.out.width(), 0);
+        self.progress.suspend(|| {
+            show(&format!("\nFor you to do by hand:\n{}\n", indented(&text)))?;
+            match self.answers {
+                Answers::Rehearsal => {
+                    show("  taken as done by --yes, in a rehearsal\n")?;
+                    Ok(questions.keys().map(|name| (name.clone(), "rehearsed".to_owned())).collect())
+                }
+                Answers::Operator if !somebody_there() => Err(Error::new(
+                    codes::APPROVAL_NEEDED,
+                    "this step is done by a person, and there is no terminal to ask at",
+                )
+                .state("nothing was done")
+                .next("at a terminal: hactl resume")),
+                Answers::Operator => {
+                    forget_what_was_typed();
+                    let state = "hactl does not know whether you did it";
+                    by_hand(questions).map_err(|e| stopped(e, state).next("hactl resume    (asks again)"))?
+                }
+            }
+        })
+    }
+}
+
+type ByHand = Result<BTreeMap<OutputName, String>>;
+
+fn by_hand(questions: &BTreeMap<OutputName, String>) -> dialoguer::Result<ByHand> {
+    match confirm("  Is it done?")? {
+        Answer::Yes(_) => {}
+        Answer::No | Answer::NobodyThere => {
+            return Ok(Err(Error::new(codes::APPROVAL_REFUSED, "you said that it is not done")
+                .state("hactl changed nothing")
+                .next("when it is done: hactl resume")));
+        }
+    }
+    let mut answers = BTreeMap::new();
+    for (name, question) in questions {
+        let answer: String = Input::new()
+            .with_prompt(format!("  {}", words::clean(question)))
+            .interact_text_on(&Term::stderr())?;
+        answers.insert(name.clone(), answer);
+    }
+    Ok(Ok(answers))
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Asks a yes-or-no question before there is a workspace. Without a terminal nobody is there.
 ///
 /// # Errors
 /// The terminal failed, or Ctrl-C was pressed.
@@ -97,9 +178,7 @@ pub fn ask_plainly(progress: &Progress, prompt: &str) -> Result<Answer> {
         return Ok(Answer::NobodyThere);
     }
     forget_what_was_typed();
-    progress.suspend(|| confirm(prompt)).map_err(|error| {
-        Error::new(codes::INTERRUPTED, "stopped at the question").source(error).state("nothing was done")
-    })
+    progress.suspend(|| confirm(prompt)).map_err(|error| stopped(error, "nothing was done"))
 }
 
 fn somebody_there() -> bool {
@@ -145,19 +224,13 @@ fn typed(name: &str) -> dialoguer::Result<Answer> {
     Ok(Answer::No)
 }
 
-fn interrupted(error: dialoguer::Error, question: &Question<'_>) -> Error {
+fn stopped(error: dialoguer::Error, state: &str) -> Error {
     let dialoguer::Error::IO(error) = error;
     // The prompt hides the cursor, and an interrupted one does not bring it back.
     let _ = Term::stderr().show_cursor();
+    let _ = Term::stderr().write_line("");
     match error.kind() {
-        io::ErrorKind::Interrupted => Error::new(codes::INTERRUPTED, "stopped at the question")
-            .at(question.place)
-            .state("this step changed nothing, and nothing was approved")
-            .next("hactl resume    (asks again)"),
-        _ => Error::new(codes::IO, "the terminal failed while asking")
-            .at(question.place)
-            .source(error)
-            .state("this step changed nothing, and nothing was approved")
-            .next("hactl resume    (asks again)"),
+        io::ErrorKind::Interrupted => Error::new(codes::INTERRUPTED, "stopped at the question").state(state),
+        _ => Error::new(codes::IO, "the terminal failed while asking").source(error).state(state),
     }
 }

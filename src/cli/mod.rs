@@ -3,6 +3,7 @@
 //! Invariant: a command parses, calls the library, and hands what it got to `render`; nothing is decided here that a
 //! library caller would want too. Only `main` exits.
 
+pub mod approve;
 pub mod approver;
 pub mod check;
 pub mod completions;
@@ -10,12 +11,16 @@ pub mod journal;
 pub mod kinds;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub mod lab;
+pub mod phase;
+pub mod plan;
 pub mod proof;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub mod rehearse;
+pub mod resume;
 pub mod runbook;
 pub mod runtime;
 pub mod status;
+pub mod work;
 
 use std::path::{Path, PathBuf};
 
@@ -95,6 +100,14 @@ impl Global {
 pub enum Command {
     /// Load and check the workspace and its runbook, offline; shows every problem at once
     Check(check::Check),
+    /// Look at the servers and show, step by step, what would happen
+    Plan(plan::PlanArgs),
+    /// Look at a phase, carry it out, verify it again, or take it back
+    Phase(phase::PhaseArgs),
+    /// Go on after an interruption, a failure or a refused gate
+    Resume(resume::ResumeArgs),
+    /// Answer a step's gate ahead of its run
+    Approve(approve::ApproveArgs),
     /// Show where the run stands, what is proven, and what to type next
     Status(status::StatusArgs),
     /// Show what was proven, how strongly, and until when it counts
@@ -133,6 +146,10 @@ fn carry_out(cli: &Cli) -> Result<u8> {
     let out = Out::new(cli.global.output);
     let exit = match &cli.command {
         Command::Check(command) => command.run(&cli.global, &out)?,
+        Command::Plan(command) => command.run(&cli.global, &out)?,
+        Command::Phase(command) => command.run(&cli.global, &out)?,
+        Command::Resume(command) => command.run(&cli.global, &out)?,
+        Command::Approve(command) => command.run(&cli.global, &out)?,
         Command::Status(command) => command.run(&cli.global, &out)?,
         Command::Proof(command) => command.run(&cli.global, &out)?,
         Command::Journal(command) => command.run(&cli.global, &out)?,

@@ -79,6 +79,10 @@ codes! {
     INTERNAL = "internal", Failed, "hactl contradicts itself; this is a defect of hactl";
     IO = "io", Failed, "a file of this machine could not be read or written";
     USAGE = "usage", Usage, "the command line asks for something that does not exist";
+    NO_RUN = "no_run", Usage, "a command needs a run, and none was begun";
+    NOTHING_TO_VERIFY = "nothing_to_verify", Usage, "nothing of the phase was done yet";
+    NOTHING_TO_ROLL_BACK = "nothing_to_roll_back", Usage, "nothing of the phase can be taken back";
+    PHASE_ORDER = "phase_order", Failed, "a phase was to be run or taken back out of order";
     NO_PROOF = "no_proof", Usage, "there is no proof of that id";
     YES_IN_PRODUCTION = "yes_in_production", Usage, "--yes answers gates in a rehearsal only";
     INTERRUPTED = "interrupted", Interrupted, "stopped on request";

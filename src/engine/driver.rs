@@ -77,6 +77,13 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             .collect()
             .await;
         failures.sort_by_key(|(index, _)| *index);
+        // One error ends the command; what went wrong elsewhere is told before it.
+        for (index, error) in failures.iter().skip(1) {
+            if let Some(task) = step.tasks.get(*index) {
+                let (place, text) = (task.place.clone(), error.one_line());
+                self.listener.event(Event::Found { place, weight: "warning", text });
+            }
+        }
         match failures.into_iter().next() {
             Some((_, error)) => Err(error),
             None => Ok(()),

@@ -90,6 +90,29 @@ impl Listener for Bars {
     }
 }
 
+/// One live line that goes away when it is dropped: something takes its time and shows nothing else.
+#[derive(Debug)]
+#[must_use]
+pub struct Waiting(ProgressBar);
+
+impl Waiting {
+    /// Says what is waited for, where a person watches.
+    pub fn new(what: impl Into<String>) -> Self {
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(style());
+        bar.set_prefix("waiting");
+        bar.set_message(what.into());
+        bar.enable_steady_tick(TICK);
+        Self(bar)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 fn style() -> ProgressStyle {
     // The template is constant, and a test reads it; a terminal without it would still show the message.
     ProgressStyle::with_template(TEMPLATE)

@@ -17,8 +17,8 @@ pub fn text(plan: &Plan, width: usize) -> String {
         }
         text.push('\n');
     }
-    let text = words::wrap(&words::clean(&text), width, 13);
-    format!("{text}\n{}", words::wrap(&summary(plan), width, 0))
+    let text = words::wrap(&words::clean(text.trim_end()), width, 13);
+    format!("{text}\n\n{}", words::wrap(&summary(plan), width, 0))
 }
 
 fn describe(text: &mut String, planned: &Planned) {
@@ -99,7 +99,7 @@ fn summary(plan: &Plan) -> String {
     let mut parts = vec![format!("{} would change something", count(changes, "step"))];
     for (number, what) in [
         (done, "done already"),
-        (blocked, "blocked"),
+        (blocked, "blocked or out of reach"),
         (later, "known only later"),
         (other, "skipped or in doubt"),
     ] {
@@ -215,9 +215,8 @@ mod tests {
           way back:  hactl phase rollback restores what was there
           note:      3 clients are connected: api (2), psql (1)
 
-
-        2 steps would change something, 1 done already, 1 blocked, 1 known only
-        later; 1 POINT OF NO RETURN among them
+        2 steps would change something, 1 done already, 1 blocked or out of
+        reach, 1 known only later; 1 POINT OF NO RETURN among them
         ");
     }
 }

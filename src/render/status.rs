@@ -59,6 +59,7 @@ fn describe_phase(text: &mut String, phase: &PhaseStatus, width: usize) {
     let reached = match reached {
         Reached::NotBegun => "not begun".to_owned(),
         Reached::Begun => format!("begun, {verified} of {} verified", places.len()),
+        Reached::HalfTakenBack => "HALF TAKEN BACK".to_owned(),
         Reached::Done => format!("done, {verified} of {} verified", places.len()),
     };
     let _ = writeln!(text, "phase {id}: {title}: {reached}");

@@ -1,0 +1,327 @@
+//! `hactl phase …`: look at a phase, carry it out, verify it again, take it back.
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::Global;
+use super::approver::Asker;
+use super::work::{self, Work, on_fleet, say_next};
+use crate::diagnostic::{Error, Exit, Result, codes};
+use crate::engine::approver::Answer;
+use crate::engine::state::State;
+use crate::engine::unwind::{Fate, Retreat};
+use crate::name::{PhaseId, StepId};
+use crate::plan::PhaseTasks;
+use crate::render::{Format, Out, words};
+use crate::runbook::{Call, Gate, Phase, Step};
+use crate::session::{Drift, Glance, Session, phase_of};
+use crate::status::{PhaseStatus, Reached, Status, places};
+use crate::workspace::Workspace;
+
+/// Arguments of `hactl phase`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  hactl phase list
+  hactl phase show 0
+  hactl phase run 0
+  hactl phase run 0 --skip nightly --reason 'the old cron job stays until May'
+  hactl phase verify 0
+  hactl phase rollback 0")]
+pub struct PhaseArgs {
+    #[command(subcommand)]
+    command: PhaseCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PhaseCommand {
+    /// List the phases and how far each is
+    List,
+    /// Show a phase's steps, where they act, and their gates
+    Show {
+        /// The phase's id
+        phase: PhaseId,
+    },
+    /// Carry out a phase, asking at each gate
+    ///
+    /// What is done and verified already is looked at again and left alone. The first Ctrl-C finishes the current
+    /// action and stops; the second one stops now, and `hactl resume` finds out what became of it.
+    Run {
+        /// The phase's id
+        phase: PhaseId,
+        /// Leave this step out; it stays unproven. May be given more than once
+        #[arg(long, value_name = "STEP", requires = "reason")]
+        skip: Vec<StepId>,
+        /// Why, for the journal
+        #[arg(long, value_name = "TEXT", requires = "skip")]
+        reason: Option<String>,
+    },
+    /// Look at what was made and verify it again; proofs are taken anew
+    Verify {
+        /// The phase's id
+        phase: PhaseId,
+    },
+    /// Take a phase back, its steps in reverse order
+    ///
+    /// Only what this run made is taken back. What cannot be is said before you are asked.
+    Rollback {
+        /// The phase's id
+        phase: PhaseId,
+    },
+}
+
+impl PhaseArgs {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What could not be done.
+    pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
+        match &self.command {
+            PhaseCommand::List => list(global, out)?,
+            PhaseCommand::Show { phase } => show(global, out, phase)?,
+            PhaseCommand::Run { phase, skip, reason } => {
+                on_fleet(global, out, Drift::Refuse, async |session, work, _asker| {
+                    run(session, work, phase, skip, reason.as_deref().unwrap_or_default()).await?;
+                    say_next(session, out)
+                })?;
+            }
+            PhaseCommand::Verify { phase } => {
+                on_fleet(global, out, Drift::Refuse, async |session, work, _asker| {
+                    verify(session, work, phase).await?;
+                    say_next(session, out)
+                })?;
+            }
+            PhaseCommand::Rollback { phase } => {
+                on_fleet(global, out, Drift::Refuse, async |session, work, asker| {
+                    roll_back(session, work, asker, phase).await?;
+                    say_next(session, out)
+                })?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Carries out a phase, after leaving out what the operator wants left out.
+///
+/// # Errors
+/// An earlier phase is not done, there is no such step, or what carrying it out could not do.
+pub async fn run(
+    session: &Session,
+    work: &Work<'_>,
+    id: &PhaseId,
+    skip: &[StepId],
+    reason: &str,
+) -> Result<()> {
+    let phase = session.phase(id)?;
+    earlier_phases_are_done(session, phase)?;
+    let PhaseTasks { id, title, steps } = session.fleet.phase(phase);
+    for step in skip {
+        if !steps.iter().any(|tasks| tasks.step == *step) {
+            return Err(Error::new(codes::USAGE, format!("phase {id} has no step {step}"))
+                .state("nothing was done")
+                .next(format!("hactl phase show {id}")));
+        }
+    }
+    session.begin()?;
+    for task in steps.iter().filter(|tasks| skip.contains(&tasks.step)).flat_map(|tasks| &tasks.tasks) {
+        work.skip(task, reason)?;
+    }
+    work.run_phase(&id, &title, &steps).await
+}
+
+/// A phase builds on those before it.
+fn earlier_phases_are_done(session: &Session, phase: &Phase) -> Result<()> {
+    let status = work::status(session);
+    let mut before = status.phases.iter().take_while(|earlier| earlier.id != phase.id);
+    match before.find(|earlier| earlier.reached != Reached::Done) {
+        None => Ok(()),
+        Some(earlier) => Err(Error::new(
+            codes::PHASE_ORDER,
+            format!("phase {} builds on phase {}, which is not done", phase.id, earlier.id),
+        )
+        .state("nothing was done")
+        .next(format!("hactl phase run {}", earlier.id))),
+    }
+}
+
+async fn verify(session: &Session, work: &Work<'_>, id: &PhaseId) -> Result<()> {
+    let PhaseTasks { steps, .. } = session.fleet.phase(session.phase(id)?);
+    let made = |step: &crate::engine::seam::StepTasks| {
+        let state = session.journal.state();
+        step.tasks.iter().any(|task| {
+            state
+                .checkpoint(&task.place)
+                .is_some_and(|c| matches!(c.state, State::Applied | State::Verified | State::Failed))
+        })
+    };
+    if session.journal.state().run().is_none() || !steps.iter().any(made) {
+        return Err(Error::new(codes::NOTHING_TO_VERIFY, format!("nothing of phase {id} was done yet"))
+            .next(format!("hactl phase run {id}")));
+    }
+    session.begin()?;
+    for step in &steps {
+        work.verify_step(step).await?;
+    }
+    Ok(())
+}
+
+async fn roll_back(session: &Session, work: &Work<'_>, asker: &Asker, id: &PhaseId) -> Result<()> {
+    let phase = session.phase(id)?;
+    later_phases_are_taken_back(session, phase)?;
+    let PhaseTasks { steps, .. } = session.fleet.phase(phase);
+    let retreats = work.retreat(&steps)?;
+    if retreats.iter().all(|retreat| retreat.fate != Fate::Undone) {
+        return Err(Error::new(
+            codes::NOTHING_TO_ROLL_BACK,
+            format!("nothing of phase {id} can be taken back"),
+        )
+        .state("nothing was taken back")
+        .next("hactl status"));
+    }
+    let text = format!("Taking back phase {id}, {}:\n{}", phase.title, told(&retreats));
+    match asker.confirm(&text, "  Take it back?")? {
+        Answer::Yes(_) => {}
+        Answer::No => {
+            return Err(Error::new(codes::APPROVAL_REFUSED, "the rollback was refused")
+                .state("nothing was taken back"));
+        }
+        Answer::NobodyThere => {
+            return Err(Error::new(
+                codes::APPROVAL_NEEDED,
+                "a rollback is confirmed at a terminal, and there is none here",
+            )
+            .state("nothing was taken back")
+            .next(format!("at a terminal: hactl phase rollback {id}")));
+        }
+    }
+    session.begin()?;
+    work.roll_back(&steps).await
+}
+
+/// What a later phase built would stand on nothing.
+fn later_phases_are_taken_back(session: &Session, phase: &Phase) -> Result<()> {
+    let state = session.journal.state();
+    let later = session.runbook.phases.iter().skip_while(|p| p.id != phase.id).skip(1);
+    let standing = |later: &&Phase| {
+        let mut all = later.steps.iter().flat_map(|step| places(&session.workspace, step));
+        all.any(|place| state.checkpoint(&place).is_some_and(|c| c.is_ours() && c.state != State::RolledBack))
+    };
+    match later.filter(standing).last() {
+        None => Ok(()),
+        Some(later) => Err(Error::new(
+            codes::PHASE_ORDER,
+            format!("phase {} was built on phase {}, and is still there", later.id, phase.id),
+        )
+        .state("nothing was taken back")
+        .next(format!("hactl phase rollback {}", later.id))),
+    }
+}
+
+fn told(retreats: &[Retreat]) -> String {
+    let line = |Retreat { place, fate, how }: &Retreat| match fate {
+        Fate::Undone => format!("  undo    {place}: {how}"),
+        Fate::Stays => format!("  STAYS   {place}: {how}"),
+        Fate::NotOurs => format!("  leave   {place}: {how}"),
+    };
+    retreats.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    phase: &'a PhaseStatus,
+}
+
+fn list(global: &Global, out: &Out) -> Result<()> {
+    let glance = Glance::at(&global.file()?)?;
+    let now = jiff::Timestamp::now();
+    let status = Status::of(&glance.workspace, &glance.runbook, &glance.state, glance.drift, now);
+    for phase in &status.phases {
+        match out.format() {
+            Format::Json => out.object(&Listed { event: "phase", phase })?,
+            Format::Human => {
+                let reached = match phase.reached {
+                    Reached::NotBegun => "not begun",
+                    Reached::Begun => "begun",
+                    Reached::HalfTakenBack => "HALF TAKEN BACK",
+                    Reached::Done => "done",
+                };
+                out.wrapped(&format!("{:<4} {reached:<10} {}", phase.id, phase.title), 16)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    event: &'static str,
+    step: &'a StepId,
+    title: &'a str,
+    kind: &'a str,
+    gate: Gate,
+    hosts: Vec<String>,
+    require: Vec<&'a str>,
+    verify: Vec<&'a str>,
+    timeout: String,
+}
+
+fn show(global: &Global, out: &Out, id: &PhaseId) -> Result<()> {
+    let glance = Glance::at(&global.file()?)?;
+    let phase = phase_of(&glance.runbook, id)?;
+    if out.format() == Format::Human {
+        out.wrapped(&format!("phase {}: {}", phase.id, phase.title), 2)?;
+        if let Some(why) = &phase.why {
+            out.wrapped(&format!("  {}", why.split_whitespace().collect::<Vec<_>>().join(" ")), 2)?;
+        }
+    }
+    for step in &phase.steps {
+        let shown = shown(step, &glance.workspace);
+        match out.format() {
+            Format::Json => out.object(&shown)?,
+            Format::Human => out.say(format!("\n{}", in_words(&shown, step, out.width())))?,
+        }
+    }
+    Ok(())
+}
+
+fn shown<'a>(step: &'a Step, workspace: &Workspace) -> Shown<'a> {
+    let kinds = |calls: &'a [Call]| calls.iter().map(|call| call.kind.as_str()).collect();
+    Shown {
+        event: "step",
+        step: &step.id,
+        title: &step.title,
+        kind: &step.action.kind,
+        gate: step.gate,
+        hosts: places(workspace, step).into_iter().filter_map(|p| p.host).map(|h| h.to_string()).collect(),
+        require: kinds(&step.require),
+        verify: kinds(&step.verify),
+        timeout: step.timeout.to_string(),
+    }
+}
+
+fn in_words(shown: &Shown<'_>, step: &Step, width: usize) -> String {
+    let on = if shown.hosts.is_empty() { "this machine".to_owned() } else { shown.hosts.join(", ") };
+    let mut lines = vec![
+        format!("  {}: {}", shown.step, shown.title),
+        format!("    does      {} on {on}, within {}", shown.kind, shown.timeout),
+    ];
+    let gate = match shown.gate {
+        Gate::None => None,
+        Gate::Confirm => Some("asks for a yes"),
+        Gate::Type => Some("asks you to type a name"),
+        Gate::Sign => Some("asks for a signature"),
+    };
+    lines.extend(gate.map(|gate| format!("    gate      {gate}")));
+    for (label, probes) in [("requires", &shown.require), ("verifies", &shown.verify)] {
+        if !probes.is_empty() {
+            lines.push(format!("    {label:<9} {}", probes.join(", ")));
+        }
+    }
+    if let Some(why) = &step.why {
+        lines.push(format!("    why       {}", why.split_whitespace().collect::<Vec<_>>().join(" ")));
+    }
+    words::wrap(&lines.join("\n"), width, 14)
+}

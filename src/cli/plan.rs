@@ -1,0 +1,115 @@
+//! `hactl plan`: look, and show what would happen.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::approver::{Answers, Asker};
+use super::{Global, runtime, work};
+use crate::access::{Means, World};
+use crate::clock::SystemClock;
+use crate::diagnostic::{Exit, Result};
+use crate::digest::Digest;
+use crate::evidence::EvidenceStore;
+use crate::journal::record::Record;
+use crate::journal::{RunState, StateDir};
+use crate::name::PhaseId;
+use crate::plan::{Outlook, PhaseTasks, Plan, plan};
+use crate::redact::Redactor;
+use crate::render::bars::Waiting;
+use crate::render::{self, Format, Out, Progress};
+use crate::runbook::Runbook;
+use crate::session::{Drift, Glance, phase_of};
+use crate::step::fleet::Fleet;
+
+/// Arguments of `hactl plan`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Planning only looks. For each step it shows what would change, the gate before it,
+the way back, and marks a point of no return. What depends on an earlier step's
+outcome is said to be known only later.
+
+Examples:
+  hactl plan --dry-run           look, and leave nothing on disk
+  hactl plan --phase 0           look at one phase, and record the plan's digest")]
+pub struct PlanArgs {
+    /// Record nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Only this phase
+    #[arg(long, value_name = "N")]
+    phase: Option<PhaseId>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    event: &'static str,
+    digest: Digest,
+    #[serde(flatten)]
+    plan: &'a Plan,
+}
+
+impl PlanArgs {
+    /// Plans.
+    ///
+    /// # Errors
+    /// Every problem of the files; a host that cannot be looked at is part of the plan, and makes the exit status 1.
+    pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
+        let plan = if self.dry_run { self.glance(global, out)? } else { self.record(global, out)? };
+        let digest = plan.digest()?;
+        match out.format() {
+            Format::Human => {
+                out.say(render::plan::text(&plan, out.width()))?;
+                let what = if self.dry_run { "nothing was recorded" } else { "recorded" };
+                out.say(format!("plan {} ({what})", digest.short()))?;
+            }
+            Format::Json => out.object(&Told { event: "plan", digest, plan: &plan })?,
+        }
+        let blind = plan.places().any(|planned| matches!(planned.outlook, Outlook::CannotLook(_)));
+        Ok(if blind { Exit::Failed } else { Exit::Done })
+    }
+
+    /// Looks without the lock and without a trace.
+    fn glance(&self, global: &Global, out: &Out) -> Result<Plan> {
+        let glance = Glance::at(&global.file()?)?;
+        for sentence in &glance.drift {
+            if out.format() == Format::Human {
+                out.wrapped(&format!("CHANGED: {sentence}"), 9)?;
+            }
+        }
+        work::enter(&glance.workspace)?;
+        runtime::block_on(async {
+            let progress = Rc::new(Progress::new(out));
+            let redactor = Rc::new(Redactor::new());
+            let dir = StateDir::of(&glance.workspace.root);
+            let means = Means {
+                clock: Rc::new(SystemClock),
+                evidence: Rc::new(EvidenceStore::new(dir, Rc::clone(&redactor))),
+                redactor,
+                person: Rc::new(Asker::new(Answers::Operator, progress, out.clone())),
+            };
+            let world = World::new(Rc::clone(&glance.workspace), means)?;
+            let fleet = Fleet::new(Rc::clone(&glance.runbook), Rc::clone(&glance.workspace), world);
+            let plan = self.look(&fleet, &glance.runbook, &glance.state, out).await;
+            let _ = tokio::time::timeout(work::CLOSING, fleet.world().close()).await;
+            plan
+        })
+    }
+
+    fn record(&self, global: &Global, out: &Out) -> Result<Plan> {
+        work::on_fleet(global, out, Drift::Refuse, async |session, work, _asker| {
+            let plan = self.look(work.steps, &session.runbook, &session.journal.state(), out).await?;
+            session.journal.append(Record::Planned { plan: plan.digest()? })?;
+            Ok(plan)
+        })
+    }
+
+    async fn look(&self, fleet: &Fleet, runbook: &Runbook, state: &RunState, out: &Out) -> Result<Plan> {
+        let phases: Vec<PhaseTasks> = match &self.phase {
+            Some(id) => vec![fleet.phase(phase_of(runbook, id)?)],
+            None => runbook.phases.iter().map(|phase| fleet.phase(phase)).collect(),
+        };
+        let _waiting = out.is_watched().then(|| Waiting::new("looking at the servers, nothing is changed"));
+        Ok(plan(fleet, &phases, state).await)
+    }
+}

@@ -1,0 +1,156 @@
+//! What every command that works on a fleet does around its job: enter the lab, open the session, listen for Ctrl-C.
+//!
+//! Invariant: where the workspace is a lab's, nothing is read from a host and nothing opened before this process is
+//! sealed into that lab.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::approver::{Answers, Asker};
+use super::{Global, runtime};
+use crate::clock::{Clock as _, SystemClock};
+use crate::diagnostic::{Result, codes};
+use crate::engine::driver::Driver;
+use crate::engine::interrupt::Interrupt;
+use crate::event::{Event, Listener as _};
+use crate::journal::record::Record;
+use crate::render::{Format, Out, Progress};
+use crate::runbook::{self, Loaded};
+use crate::session::{Drift, Here, Session};
+use crate::status::Status;
+use crate::step::fleet::Fleet;
+use crate::step::table::Table;
+use crate::workspace::Workspace;
+
+/// The driver on the real steps, asking at this terminal.
+pub type Work<'a> = Driver<'a, Fleet, Asker, Progress>;
+
+/// How long closing the connections may take; what cannot be closed ends by itself.
+pub(super) const CLOSING: Duration = Duration::from_secs(3);
+
+/// Opens the workspace for work, does `job`, and closes it again.
+///
+/// # Errors
+/// What opening or the job could not do, or that the operator stopped it.
+pub fn on_fleet<T>(
+    global: &Global,
+    out: &Out,
+    drift: Drift,
+    job: impl AsyncFnOnce(&Session, &Work<'_>, &Asker) -> Result<T>,
+) -> Result<T> {
+    let file = global.file()?;
+    let Loaded { workspace, .. } = runbook::load::<Table>(&file)?;
+    let answers = Answers::new(global.yes, &workspace)?;
+    enter(&workspace)?;
+    let result = runtime::block_on(async {
+        let progress = Rc::new(Progress::new(out));
+        let asker = Asker::new(answers, Rc::clone(&progress), out.clone());
+        let here = Here { clock: Rc::new(SystemClock), person: Rc::new(asker.clone()) };
+        let (session, report) = Session::open(&file, &typed(), here, drift)?;
+        if let (Some(bytes), Some((seq, at))) = (report.torn, session.journal.state().last()) {
+            // It was recorded before anybody could listen.
+            progress.event(Event::Recorded { seq: seq.0, at, record: Record::TornTail { bytes } });
+        }
+        session.journal.listen(Rc::clone(&progress) as Rc<dyn crate::event::Listener>);
+        let interrupt = Interrupt::default();
+        let driver = Driver {
+            steps: &session.fleet,
+            journal: &session.journal,
+            evidence: &session.evidence,
+            approver: &asker,
+            listener: progress.as_ref(),
+            clock: &SystemClock,
+            interrupt: interrupt.clone(),
+            operator: session.operator.clone(),
+        };
+        let result =
+            runtime::interruptible(&interrupt, progress.as_ref(), job(&session, &driver, &asker)).await;
+        let _ = tokio::time::timeout(CLOSING, session.fleet.world().close()).await;
+        result
+    });
+    give_back(&workspace);
+    result
+}
+
+/// Moves this process into the workspace's lab, where it names one. Outside the lab this does not return: hactl is
+/// executed again inside.
+///
+/// # Errors
+/// The lab is not up or cannot be entered.
+#[cfg(all(feature = "lab", target_os = "linux"))]
+pub fn enter(workspace: &Workspace) -> Result<()> {
+    use crate::diagnostic::Error;
+    use crate::lab::{Lab, LabName};
+
+    let Some(name) = &workspace.lab else { return Ok(()) };
+    let name = LabName::new(name)
+        .map_err(|e| Error::new(codes::LAB_NOT_UP, format!("{name:?} is not the name of a lab")).source(e))?;
+    let mut visible = vec![workspace.root.clone()];
+    if let runbook::Origin::File(path) = origin(workspace) {
+        visible.push(path);
+    }
+    crate::lab::enter(&Lab::named(name), &visible)
+}
+
+/// A rehearsal needs a lab, and this hactl has none.
+///
+/// # Errors
+/// The workspace is a lab's.
+#[cfg(not(all(feature = "lab", target_os = "linux")))]
+pub fn enter(workspace: &Workspace) -> Result<()> {
+    use crate::diagnostic::Error;
+
+    match &workspace.lab {
+        None => Ok(()),
+        Some(lab) => Err(Error::new(
+            codes::LAB_UNSUPPORTED,
+            format!("this workspace rehearses in lab {lab}, and this hactl was built without labs"),
+        )
+        .state("nothing was done")
+        .next("use a hactl for Linux with the cargo feature `lab`")),
+    }
+}
+
+#[cfg(all(feature = "lab", target_os = "linux"))]
+fn origin(workspace: &Workspace) -> runbook::Origin {
+    match &workspace.runbook {
+        crate::workspace::RunbookChoice::Bundled(_) => runbook::Origin::Bundled,
+        crate::workspace::RunbookChoice::File(path) => runbook::Origin::File(path.clone()),
+    }
+}
+
+/// After sudo, what the workspace holds belongs to whoever called it.
+#[cfg(all(feature = "lab", target_os = "linux"))]
+fn give_back(workspace: &Workspace) {
+    if workspace.is_rehearsal() {
+        // Files that stay root's are a nuisance, not a failure of the run.
+        let _ = crate::lab::give_back(&workspace.root);
+    }
+}
+
+#[cfg(not(all(feature = "lab", target_os = "linux")))]
+fn give_back(_workspace: &Workspace) {}
+
+/// The command as it was typed, for the lock and the journal.
+fn typed() -> String {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    std::iter::once("hactl".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Where the session's run stands now.
+#[must_use]
+pub fn status(session: &Session) -> Status {
+    let now = SystemClock.now();
+    Status::of(&session.workspace, &session.runbook, &session.journal.state(), Vec::new(), now)
+}
+
+/// Says what to type next, for people.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn say_next(session: &Session, out: &Out) -> Result<()> {
+    match out.format() {
+        Format::Json => Ok(()),
+        Format::Human => status(session).next.iter().try_for_each(|next| out.say(format!("next: {next}"))),
+    }
+}
