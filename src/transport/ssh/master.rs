@@ -50,7 +50,6 @@ impl Live {
     }
 
     /// Forwards a new unix socket here to a unix socket there.
-    #[expect(dead_code, reason = "PostgreSQL reads come next")]
     pub(super) async fn forward(&self, host: &Host, remote: &str) -> Result<PathBuf> {
         let name = random::<3>().map_err(|e| Error::new(codes::SSH_RUNTIME, "no randomness").source(e))?;
         let local = self.dir.join(format!("f{name}"));
@@ -69,7 +68,6 @@ impl Live {
     }
 
     /// Ends a forwarding; a failure leaves it to the master's end.
-    #[expect(dead_code, reason = "PostgreSQL reads come next")]
     pub(super) async fn unforward(&self, local: &Path, remote: &str) {
         let request = self.session.close_port_forward(ForwardType::Local, local, Path::new(remote));
         let _ = timeout(LOCAL, request).await;

@@ -62,6 +62,21 @@ enum Runner {
     AsAsked,
 }
 
+/// A forwarded unix socket. What connected through it stays connected when it ends.
+#[derive(Debug)]
+pub(super) struct Forward {
+    live: Rc<Live>,
+    local: PathBuf,
+    remote: String,
+}
+
+impl Forward {
+    /// Takes no more connections.
+    pub(super) async fn end(self) {
+        self.live.unforward(&self.local, &self.remote).await;
+    }
+}
+
 /// The connections to a fleet.
 pub struct Ssh {
     hosts: Vec<Host>,
@@ -141,6 +156,33 @@ impl Ssh {
         let (config, runtime) = self.runtime()?;
         let way = Way { host, jumps: self.jumps(host, runtime), config, runtime, timing: self.timing };
         self.master(host)?.open(&way).await
+    }
+
+    /// Forwards a new unix socket here to a unix socket of a host.
+    ///
+    /// # Errors
+    /// The host cannot be reached.
+    pub(super) async fn forward(&self, host: &Host, remote: &str) -> Result<(PathBuf, Forward)> {
+        let mut tries = 2;
+        loop {
+            tries -= 1;
+            let live = self.open(host).await?;
+            match live.forward(host, remote).await {
+                Ok(local) => {
+                    return Ok((local.clone(), Forward { live, local, remote: remote.to_owned() }));
+                }
+                Err(error) if tries == 0 => return Err(error),
+                Err(_lost) => self.master(host)?.lost(&live).await,
+            }
+        }
+    }
+
+    /// Makes sure that a host answers now.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(super) async fn answers(&self, host: &Host) -> Result<()> {
+        self.ask_twice(host, "true", &[], 64 * 1024, self.timing.connect).await.map(drop)
     }
 
     /// The jump hosts before a host, nearest to it first, with the log in which each one's trouble is told.
