@@ -167,7 +167,8 @@ fn stand_in(path: &Path, tree: &OwnedFd) -> std::io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    fs::write(path, "")
+    // Never truncated: where a folder above it is kept too, this is already the kept file itself.
+    fs::OpenOptions::new().create(true).append(true).open(path).map(drop)
 }
 
 #[cfg(test)]
