@@ -135,7 +135,13 @@ impl Inside {
 }
 
 async fn inside(host: &HostView<'_>, database: &str) -> Result<Result<Inside, String>> {
-    match host.postgres(database).await? {
+    let access = match host.postgres(database).await {
+        Ok(access) => access,
+        // A database may refuse everybody but its own.
+        Err(error) if error.code() == codes::POSTGRES_QUERY => return Ok(Err(error.one_line())),
+        Err(error) => return Err(error),
+    };
+    match access {
         PgAccess::Ready(pg) => {
             let value = rows(&pg, sql::INSIDE).await?;
             serde_json::from_value(value).map(Ok).map_err(|e| {

@@ -123,7 +123,9 @@ impl StepKind for PostgresRestart {
     }
 
     fn way_back(&self) -> WayBack {
-        WayBack::Nothing
+        WayBack::Compensate(
+            "a restart leaves nothing to take back; taking back the settings it was for restarts PostgreSQL once more".to_owned(),
+        )
     }
 
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
