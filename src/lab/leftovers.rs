@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use super::exec::{Tool, io, wait_until};
-use super::state::{self, LabName};
+use super::state::LabName;
 use super::{cgroup, machine, network};
 use crate::diagnostic::{Error, Result, codes};
 
@@ -44,7 +44,6 @@ pub(crate) fn remove(name: &LabName, dir: &Path) -> Result<()> {
         return Err(left("its control groups are still busy".to_owned()));
     }
     if !dir.exists() {
-        state::forget_lock(name);
         return Ok(());
     }
     for mount in mounts_below(dir) {
@@ -53,9 +52,7 @@ pub(crate) fn remove(name: &LabName, dir: &Path) -> Result<()> {
     if !mounts_below(dir).is_empty() {
         return Err(left(format!("something is mounted below {}", dir.display())));
     }
-    fs::remove_dir_all(dir).map_err(io("remove", dir))?;
-    state::forget_lock(name);
-    Ok(())
+    fs::remove_dir_all(dir).map_err(io("remove", dir))
 }
 
 /// Every living process of the lab: those in its namespaces and those in its control groups.

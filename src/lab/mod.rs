@@ -146,7 +146,9 @@ impl Lab {
     /// Something of it could not be removed; it says what.
     pub fn down(&self) -> Result<()> {
         let _held = state::hold(&self.name)?;
-        leftovers::remove(&self.name, &self.dir)
+        leftovers::remove(&self.name, &self.dir)?;
+        state::forget_lock(&self.name);
+        Ok(())
     }
 
     /// The state of a lab that is up.
