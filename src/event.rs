@@ -39,6 +39,13 @@ pub enum Event {
         /// The step's title.
         title: String,
     },
+    /// A moment's look at the world; worth showing only where it can be taken away again.
+    Looking {
+        /// Where.
+        place: Place,
+        /// At what.
+        doing: String,
+    },
     /// What a place is busy with: "waiting for the segment to reach the bucket".
     Busy {
         /// Where.

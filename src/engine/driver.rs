@@ -200,7 +200,6 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let cleared = self.gate(task, &resolved, &findings, change, before)?;
         self.stop_if_asked(place)?;
         let intent = self.journal.intend(cleared, resolved.hosts.clone())?;
-        self.busy(place, "changing");
         let outcome = timeout(task.timeout, self.steps.apply(task, &resolved.action, &intent)).await;
         let attempt = intent.attempt();
         match outcome {
@@ -406,7 +405,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         doing: &str,
         look: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        self.busy(place, doing);
+        self.listener.event(Event::Looking { place: place.clone(), doing: doing.to_owned() });
         match timeout(limit, look).await {
             Ok(result) => result,
             Err(_elapsed) => {

@@ -75,7 +75,7 @@ impl Listener for Bars {
     fn event(&self, event: Event) {
         let told = words::of_event(&event);
         match (&told.place, told.kind) {
-            (Some(place), Kind::Passing) => self.live(place, &told.text),
+            (Some(place), Kind::Moment | Kind::Passing) => self.live(place, &told.text),
             (Some(place), Kind::Lasting | Kind::Bad) => {
                 self.keep(&told.block());
                 self.live(place, &told.text);
@@ -84,7 +84,7 @@ impl Listener for Bars {
                 self.end(place);
                 self.keep(&told.block());
             }
-            (None, Kind::Passing) => {}
+            (None, Kind::Moment | Kind::Passing) => {}
             (None, Kind::Lasting | Kind::Bad | Kind::End | Kind::BadEnd) => self.keep(&told.block()),
         }
     }

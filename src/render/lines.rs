@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use super::words::Kind;
 use super::{Out, words};
 use crate::event::{Event, Listener};
 use crate::journal::record::Place;
@@ -26,6 +27,9 @@ impl Lines {
 impl Listener for Lines {
     fn event(&self, event: Event) {
         let told = words::of_event(&event);
+        if told.kind == Kind::Moment {
+            return;
+        }
         let block = told.block();
         let before = self.last.borrow_mut().insert(told.place, block.clone());
         if before.as_deref() != Some(block.as_str()) {

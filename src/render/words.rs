@@ -5,13 +5,15 @@ use jiff::{SignedDuration, Timestamp};
 pub use crate::redact::sanitize_for_terminal as clean;
 
 use crate::event::Event;
-use crate::journal::record::{Grade, How, Mode, Observed, Operator, Place, Proof, Record};
+use crate::journal::record::{AttemptNumber, Grade, How, Mode, Observed, Operator, Place, Proof, Record};
 use crate::proof::{Freshness, freshness};
 use crate::workspace::Workspace;
 
 /// What a line is, for a renderer that shows some lines only while they last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// It holds for a moment, and is not worth a line that stays.
+    Moment,
     /// It holds while nothing newer is said of the place.
     Passing,
     /// It is to be kept.
@@ -80,6 +82,7 @@ pub fn of_event(event: &Event) -> Told {
         Event::Recorded { record, .. } => of_record(record),
         Event::PhaseBegun { phase, title, .. } => Told::run(Kind::Lasting, format!("phase {phase}: {title}")),
         Event::StepBegun { place, title } => Told::at(place, Kind::Lasting, title.clone()),
+        Event::Looking { place, doing } => Told::at(place, Kind::Moment, doing.clone()),
         Event::Busy { place, doing } => Told::at(place, Kind::Passing, doing.clone()),
         Event::AlreadyDone { place } => Told::at(place, Kind::End, "verified already"),
         Event::Found { place, weight, text } => match *weight {
@@ -129,10 +132,13 @@ pub fn of_record(record: &Record) -> Told {
         Record::ApprovalVoided { why, .. } => {
             Told::run(Kind::Bad, format!("an approval no longer counts: {why}"))
         }
+        Record::Intended { place, attempt: AttemptNumber(1), change, .. } => {
+            Told::at(place, Kind::Lasting, format!("changing: {}", change.summary))
+        }
         Record::Intended { place, attempt, change, .. } => {
             Told::at(place, Kind::Lasting, format!("changing, attempt {attempt}: {}", change.summary))
         }
-        Record::Applied { place, .. } => Told::at(place, Kind::Passing, "changed"),
+        Record::Applied { place, .. } => Told::at(place, Kind::Moment, "changed"),
         Record::NotStarted { place, error, .. } => {
             Told::at(place, Kind::Bad, format!("did not begin, nothing was changed: {error}"))
         }
@@ -173,7 +179,7 @@ fn of_observed(place: &Place, observed: &Observed) -> Told {
     match observed {
         Observed::Applied(_) => Told::at(place, Kind::Lasting, "is there already"),
         Observed::NotApplied { change, .. } => {
-            Told::at(place, Kind::Passing, format!("will change: {}", change.summary))
+            Told::at(place, Kind::Moment, format!("will change: {}", change.summary))
         }
         Observed::Running(what) => Told::at(place, Kind::Passing, format!("under way: {what}")),
         Observed::Indeterminate(why) => Told::at(place, Kind::Bad, format!("cannot tell: {why}")),

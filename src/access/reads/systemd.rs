@@ -101,7 +101,9 @@ impl HostView<'_> {
     async fn show(&self, name: &str) -> Result<BTreeMap<String, String>> {
         let show = Command::new("systemctl")
             .args(["show", "--timestamp=unix", &format!("--property={PROPERTIES}"), "--", name])
-            .env("SYSTEMD_PAGER", "");
+            .env("SYSTEMD_PAGER", "")
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC");
         let text = self.ask_ok(&show, &format!("cannot ask systemd about {name}")).await?.text();
         let properties: BTreeMap<_, _> = text
             .lines()
@@ -141,11 +143,15 @@ impl Unit {
     }
 }
 
-/// `@1700000000`, as `--timestamp=unix` prints it.
+/// `@1700000000`, as `--timestamp=unix` prints times; those of timers it prints as `Sun 2026-11-22 02:32:25 UTC`.
 fn time(text: Option<&String>) -> Option<Timestamp> {
-    let seconds = text?.strip_prefix('@')?;
-    let seconds = seconds.split('.').next()?;
-    Timestamp::from_second(seconds.parse().ok()?).ok()
+    match text?.strip_prefix('@') {
+        Some(seconds) => Timestamp::from_second(seconds.split('.').next()?.parse().ok()?).ok(),
+        None => jiff::civil::DateTime::strptime("%a %Y-%m-%d %H:%M:%S UTC", text?)
+            .and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC))
+            .map(|time| time.timestamp())
+            .ok(),
+    }
 }
 
 #[cfg(test)]
@@ -165,5 +171,12 @@ mod tests {
         assert_eq!((unit.restarts, unit.main_pid, unit.started_monotonic), (2, 77, 123_456_789));
         assert_eq!(unit.started.map(|t| t.as_second()), Some(1_700_000_000));
         assert_eq!(unit.exited, None);
+    }
+
+    #[test]
+    fn a_timer_prints_its_times_another_way() {
+        let next = super::time(Some(&"Sun 2026-11-22 02:32:25 UTC".to_owned()));
+        assert_eq!(next.map(|t| t.to_string()).as_deref(), Some("2026-11-22T02:32:25Z"));
+        assert_eq!(super::time(Some(&String::new())), None);
     }
 }

@@ -231,6 +231,7 @@ fn every_record_is_told_after_it_is_durable() {
             Event::Recorded { record, .. } => Some(record.clone()),
             Event::PhaseBegun { .. }
             | Event::StepBegun { .. }
+            | Event::Looking { .. }
             | Event::Busy { .. }
             | Event::AlreadyDone { .. }
             | Event::Found { .. }
