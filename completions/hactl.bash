@@ -25,6 +25,12 @@ _hactl() {
             hactl,completions)
                 cmd="hactl__subcmd__completions"
                 ;;
+            hactl,doctor)
+                cmd="hactl__subcmd__doctor"
+                ;;
+            hactl,host)
+                cmd="hactl__subcmd__host"
+                ;;
             hactl,journal)
                 cmd="hactl__subcmd__journal"
                 ;;
@@ -54,6 +60,9 @@ _hactl() {
                 ;;
             hactl,status)
                 cmd="hactl__subcmd__status"
+                ;;
+            hactl__subcmd__host,trust)
+                cmd="hactl__subcmd__host__subcmd__trust"
                 ;;
             hactl__subcmd__journal,show)
                 cmd="hactl__subcmd__journal__subcmd__show"
@@ -134,7 +143,7 @@ _hactl() {
 
     case "${cmd}" in
         hactl)
-            opts="-h -V --workspace --output --yes --help --version check plan phase resume approve status proof journal runbook lab rehearse kinds completions"
+            opts="-h -V --workspace --output --yes --help --version check doctor plan phase resume approve status proof journal host runbook lab rehearse kinds completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -210,6 +219,76 @@ _hactl() {
                 return 0
             fi
             case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__doctor)
+            opts="-h --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__host)
+            opts="-h --workspace --output --yes --help trust"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__host__subcmd__trust)
+            opts="-h --fingerprint --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --fingerprint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --workspace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -31,6 +31,7 @@ complete -c hactl -n "__fish_hactl_needs_command" -l yes -d 'Answer every gate w
 complete -c hactl -n "__fish_hactl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_needs_command" -s V -l version -d 'Print version'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "check" -d 'Load and check the workspace and its runbook, offline; shows every problem at once'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "doctor" -d 'Examine every host, the bucket, PostgreSQL and the secrets; changes nothing'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "plan" -d 'Look at the servers and show, step by step, what would happen'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "phase" -d 'Look at a phase, carry it out, verify it again, or take it back'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "resume" -d 'Go on after an interruption, a failure or a refused gate'
@@ -38,6 +39,7 @@ complete -c hactl -n "__fish_hactl_needs_command" -f -a "approve" -d 'Answer a s
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "status" -d 'Show where the run stands, what is proven, and what to type next'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "proof" -d 'Show what was proven, how strongly, and until when it counts'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "journal" -d 'Show what happened, or check that the journal is whole'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "host" -d 'Pin the key of a host'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "runbook" -d 'List, print or eject the bundled runbooks'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "lab" -d 'Make, look at, disturb and take away a sealed lab of real machines'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "rehearse" -d 'Rehearse a runbook on real machines in a sealed lab'
@@ -48,6 +50,11 @@ complete -c hactl -n "__fish_hactl_using_subcommand check" -l output -d 'Who rea
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand check" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand doctor" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand doctor" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand doctor" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand plan" -l phase -d 'Only this phase' -r
 complete -c hactl -n "__fish_hactl_using_subcommand plan" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand plan" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
@@ -145,6 +152,18 @@ complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_sub
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from verify" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand host; and not __fish_seen_subcommand_from trust" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand host; and not __fish_seen_subcommand_from trust" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand host; and not __fish_seen_subcommand_from trust" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand host; and not __fish_seen_subcommand_from trust" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand host; and not __fish_seen_subcommand_from trust" -f -a "trust" -d 'Show the key that a host shows, and pin it'
+complete -c hactl -n "__fish_hactl_using_subcommand host; and __fish_seen_subcommand_from trust" -l fingerprint -d 'Pin without asking, if the host\'s key has this fingerprint' -r
+complete -c hactl -n "__fish_hactl_using_subcommand host; and __fish_seen_subcommand_from trust" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand host; and __fish_seen_subcommand_from trust" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand host; and __fish_seen_subcommand_from trust" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand host; and __fish_seen_subcommand_from trust" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand runbook; and not __fish_seen_subcommand_from list show eject" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand runbook; and not __fish_seen_subcommand_from list show eject" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"

@@ -453,6 +453,34 @@ fn unreachable() -> Place {
 }
 
 #[test]
+fn the_doctor_examines_every_host_and_never_stops_at_the_first() {
+    let ran = unreachable().hactl(&["doctor"]);
+    assert_eq!(ran.status, 1, "{ran}");
+    for host in ["node-1", "node-2"] {
+        assert!(ran.stdout.contains(&format!("FAIL  {host}: cannot be reached")), "{ran}");
+    }
+    assert!(ran.stdout.contains("2 failures"), "{ran}");
+}
+
+#[test]
+fn a_key_is_not_pinned_for_a_host_that_is_not_there() {
+    assert_snapshot!(unreachable().hactl(&["host", "trust", "node-1"]), @"
+    exit 1
+    --- stderr
+    error[ssh::unreachable]: node-1: cannot be reached: ssh: connect to host
+      127.0.0.1 port 9: Connection refused
+      next:    hactl doctor
+    ");
+    assert_snapshot!(unreachable().hactl(&["host", "trust", "node-3"]), @r#"
+    exit 2
+    --- stderr
+    error[usage]: hactl.toml has no host node-3
+      now:     nothing was pinned
+      next:    did you mean "node-2"? Known: node-1, node-2
+    "#);
+}
+
+#[test]
 fn what_was_not_begun_cannot_be_taken_back_verified_or_built_upon() {
     let place = unreachable();
     assert_snapshot!(place.hactl(&["phase", "run", "1"]), @"

@@ -7,6 +7,8 @@ pub mod approve;
 pub mod approver;
 pub mod check;
 pub mod completions;
+pub mod doctor;
+pub mod host;
 pub mod journal;
 pub mod kinds;
 #[cfg(all(feature = "lab", target_os = "linux"))]
@@ -100,6 +102,8 @@ impl Global {
 pub enum Command {
     /// Load and check the workspace and its runbook, offline; shows every problem at once
     Check(check::Check),
+    /// Examine every host, the bucket, PostgreSQL and the secrets; changes nothing
+    Doctor(doctor::Doctor),
     /// Look at the servers and show, step by step, what would happen
     Plan(plan::PlanArgs),
     /// Look at a phase, carry it out, verify it again, or take it back
@@ -114,6 +118,8 @@ pub enum Command {
     Proof(proof::ProofArgs),
     /// Show what happened, or check that the journal is whole
     Journal(journal::JournalArgs),
+    /// Pin the key of a host
+    Host(host::HostArgs),
     /// List, print or eject the bundled runbooks
     Runbook(runbook::RunbookArgs),
     /// Make, look at, disturb and take away a sealed lab of real machines
@@ -146,6 +152,7 @@ fn carry_out(cli: &Cli) -> Result<u8> {
     let out = Out::new(cli.global.output);
     let exit = match &cli.command {
         Command::Check(command) => command.run(&cli.global, &out)?,
+        Command::Doctor(command) => command.run(&cli.global, &out)?,
         Command::Plan(command) => command.run(&cli.global, &out)?,
         Command::Phase(command) => command.run(&cli.global, &out)?,
         Command::Resume(command) => command.run(&cli.global, &out)?,
@@ -153,6 +160,7 @@ fn carry_out(cli: &Cli) -> Result<u8> {
         Command::Status(command) => command.run(&cli.global, &out)?,
         Command::Proof(command) => command.run(&cli.global, &out)?,
         Command::Journal(command) => command.run(&cli.global, &out)?,
+        Command::Host(command) => command.run(&cli.global, &out)?,
         Command::Runbook(command) => command.run(&out)?,
         Command::Kinds(command) => command.run(&out)?,
         #[cfg(all(feature = "lab", target_os = "linux"))]

@@ -1,25 +1,18 @@
 //! `hactl plan`: look, and show what would happen.
 
-use std::rc::Rc;
-
 use serde::Serialize;
 
-use super::approver::{Answers, Asker};
-use super::{Global, runtime, work};
-use crate::access::{Means, World};
-use crate::clock::SystemClock;
+use super::{Global, work};
 use crate::diagnostic::{Exit, Result};
 use crate::digest::Digest;
-use crate::evidence::EvidenceStore;
+use crate::journal::RunState;
 use crate::journal::record::Record;
-use crate::journal::{RunState, StateDir};
 use crate::name::PhaseId;
 use crate::plan::{Outlook, PhaseTasks, Plan, plan};
-use crate::redact::Redactor;
 use crate::render::bars::Waiting;
-use crate::render::{self, Format, Out, Progress};
+use crate::render::{self, Format, Out};
 use crate::runbook::Runbook;
-use crate::session::{Drift, Glance, phase_of};
+use crate::session::{Drift, phase_of};
 use crate::step::fleet::Fleet;
 
 /// Arguments of `hactl plan`.
@@ -69,30 +62,9 @@ impl PlanArgs {
         Ok(if blind { Exit::Failed } else { Exit::Done })
     }
 
-    /// Looks without the lock and without a trace.
     fn glance(&self, global: &Global, out: &Out) -> Result<Plan> {
-        let glance = Glance::at(&global.file()?)?;
-        for sentence in &glance.drift {
-            if out.format() == Format::Human {
-                out.wrapped(&format!("CHANGED: {sentence}"), 9)?;
-            }
-        }
-        work::enter(&glance.workspace)?;
-        runtime::block_on(async {
-            let progress = Rc::new(Progress::new(out));
-            let redactor = Rc::new(Redactor::new());
-            let dir = StateDir::of(&glance.workspace.root);
-            let means = Means {
-                clock: Rc::new(SystemClock),
-                evidence: Rc::new(EvidenceStore::new(dir, Rc::clone(&redactor))),
-                redactor,
-                person: Rc::new(Asker::new(Answers::Operator, progress, out.clone())),
-            };
-            let world = World::new(Rc::clone(&glance.workspace), means)?;
-            let fleet = Fleet::new(Rc::clone(&glance.runbook), Rc::clone(&glance.workspace), world);
-            let plan = self.look(&fleet, &glance.runbook, &glance.state, out).await;
-            let _ = tokio::time::timeout(work::CLOSING, fleet.world().close()).await;
-            plan
+        work::looking(global, out, async |glance, fleet| {
+            self.look(fleet, &glance.runbook, &glance.state, out).await
         })
     }
 

@@ -8,15 +8,19 @@ use std::time::Duration;
 
 use super::approver::{Answers, Asker};
 use super::{Global, runtime};
+use crate::access::{Means, World};
 use crate::clock::{Clock as _, SystemClock};
 use crate::diagnostic::{Result, codes};
 use crate::engine::driver::Driver;
 use crate::engine::interrupt::Interrupt;
 use crate::event::{Event, Listener as _};
+use crate::evidence::EvidenceStore;
+use crate::journal::StateDir;
 use crate::journal::record::Record;
+use crate::redact::Redactor;
 use crate::render::{Format, Out, Progress};
 use crate::runbook::{self, Loaded};
-use crate::session::{Drift, Here, Session};
+use crate::session::{Drift, Glance, Here, Session};
 use crate::status::Status;
 use crate::step::fleet::Fleet;
 use crate::step::table::Table;
@@ -70,6 +74,38 @@ pub fn on_fleet<T>(
     });
     give_back(&workspace);
     result
+}
+
+/// Looks at the fleet without the lock and without a trace.
+///
+/// # Errors
+/// What opening or the job could not do.
+pub fn looking<T>(
+    global: &Global,
+    out: &Out,
+    job: impl AsyncFnOnce(&Glance, &Fleet) -> Result<T>,
+) -> Result<T> {
+    let glance = Glance::at(&global.file()?)?;
+    enter(&glance.workspace)?;
+    if out.format() == Format::Human {
+        glance.drift.iter().try_for_each(|sentence| out.wrapped(&format!("CHANGED: {sentence}"), 9))?;
+    }
+    runtime::block_on(async {
+        let progress = Rc::new(Progress::new(out));
+        let redactor = Rc::new(Redactor::new());
+        let dir = StateDir::of(&glance.workspace.root);
+        let means = Means {
+            clock: Rc::new(SystemClock),
+            evidence: Rc::new(EvidenceStore::new(dir, Rc::clone(&redactor))),
+            redactor,
+            person: Rc::new(Asker::new(Answers::Operator, progress, out.clone())),
+        };
+        let world = World::new(Rc::clone(&glance.workspace), means)?;
+        let fleet = Fleet::new(Rc::clone(&glance.runbook), Rc::clone(&glance.workspace), world);
+        let result = job(&glance, &fleet).await;
+        let _ = tokio::time::timeout(CLOSING, fleet.world().close()).await;
+        result
+    })
 }
 
 /// Moves this process into the workspace's lab, where it names one. Outside the lab this does not return: hactl is

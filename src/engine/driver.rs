@@ -395,7 +395,8 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         doing: &str,
         look: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        self.within(LOOK, place, doing, look).await
+        let seen = self.within(LOOK, place, doing, look).await;
+        seen.map_err(|error| error.default_state("nothing was changed by looking"))
     }
 
     pub(super) async fn within<T>(

@@ -1,0 +1,354 @@
+//! `hactl doctor`: can everything be reached that a run needs, and is it in order?
+//!
+//! Invariant: it never stops at the first failure, and changes nothing.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use super::{Global, work};
+use crate::access::s3::S3Identity;
+use crate::access::{HostView, PgAccess, View};
+use crate::diagnostic::{Error, Exit, Result, codes};
+use crate::journal::record::Place;
+use crate::name::{FleetName, StepId};
+use crate::render::bars::Waiting;
+use crate::render::{Format, Out, words};
+use crate::secret::SecretRef;
+use crate::transport::s3::BucketState;
+use crate::units::Size;
+use crate::workspace::Workspace;
+
+/// Arguments of `hactl doctor`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+It looks at every host, the bucket, PostgreSQL and the secrets, and changes nothing.
+The exit status is 1 where something fails; a warning does not count.
+
+Example:
+  hactl doctor")]
+pub struct Doctor {}
+
+/// How something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One finding.
+#[derive(Clone, Debug, Serialize)]
+struct Found {
+    event: &'static str,
+    what: String,
+    verdict: Verdict,
+    text: String,
+    next: Vec<String>,
+}
+
+impl Found {
+    fn new(what: impl Into<String>, verdict: Verdict, text: impl Into<String>) -> Self {
+        Self { event: "examined", what: what.into(), verdict, text: text.into(), next: Vec::new() }
+    }
+
+    fn ok(what: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(what, Verdict::Ok, text)
+    }
+
+    fn fail(what: impl Into<String>, error: &Error) -> Self {
+        // An error that sends the operator here says nothing new here.
+        let next = error.next_moves().iter().filter(|next| !next.starts_with("hactl doctor"));
+        let found =
+            Self { next: next.cloned().collect(), ..Self::new(what, Verdict::Fail, error.one_line()) };
+        if error.code() == codes::SSH_UNREACHABLE {
+            found.next("is it up, does sshd listen there, are address and port in hactl.toml right?")
+        } else {
+            found
+        }
+    }
+
+    fn next(mut self, next: impl Into<String>) -> Self {
+        self.next.push(next.into());
+        self
+    }
+}
+
+/// A clock this far off makes approvals and proofs expire at odd times.
+const CLOCK_WARN: SignedDuration = SignedDuration::from_secs(2);
+/// A clock this far off makes TLS and object storage refuse.
+const CLOCK_FAIL: SignedDuration = SignedDuration::from_secs(300);
+/// Less free space than this stops PostgreSQL and apt.
+const DISK_FAIL: u64 = 256 << 20;
+/// Less free space than this does so soon.
+const DISK_WARN: u64 = 2 << 30;
+/// How long examining one thing may take.
+const LIMIT: Duration = Duration::from_secs(90);
+/// How many hosts are examined at a time.
+const PARALLEL: usize = 8;
+
+impl Doctor {
+    /// Examines everything.
+    ///
+    /// # Errors
+    /// Every problem of the files; what is found wrong outside them makes the exit status 1.
+    pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
+        let found = work::looking(global, out, async |glance, fleet| {
+            let place = Place { step: doctor()?, host: None };
+            let view = fleet.world().view(&place);
+            let workspace = &glance.workspace;
+            let _waiting = out.is_watched().then(|| Waiting::new("examining, nothing is changed"));
+            let mut found = vec![local_ssh().await];
+            let hosts = stream::iter(workspace.hosts.iter().enumerate())
+                .map(|(index, host)| async move { (index, examine_host(view, &host.name, workspace).await) })
+                .buffer_unordered(PARALLEL);
+            let mut hosts: Vec<_> = hosts.collect().await;
+            hosts.sort_by_key(|(index, _)| *index);
+            found.extend(hosts.into_iter().flat_map(|(_, found)| found));
+            found.extend(examine_bucket(view, workspace).await);
+            found.extend(examine_secrets(view, workspace).await);
+            Ok(found)
+        })?;
+        for one in &found {
+            tell(one, out)?;
+        }
+        let count = |verdict| found.iter().filter(|one| one.verdict == verdict).count();
+        let (failed, warned) = (count(Verdict::Fail), count(Verdict::Warn));
+        if out.format() == Format::Human {
+            out.say(match (failed, warned) {
+                (0, 0) => "all is well; next: hactl plan --dry-run".to_owned(),
+                (0, warned) => format!("{}; next: hactl plan --dry-run", words::count(warned, "warning")),
+                (failed, _) => {
+                    format!("{}; mend what fails, then: hactl doctor", words::count(failed, "failure"))
+                }
+            })?;
+        }
+        Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
+    }
+}
+
+/// A view looks from a place; this one is of no runbook.
+fn doctor() -> Result<StepId> {
+    StepId::new("doctor").map_err(|e| Error::new(codes::INTERNAL, "a name that is none").source(e))
+}
+
+fn tell(found: &Found, out: &Out) -> Result<()> {
+    match out.format() {
+        Format::Json => out.object(found),
+        Format::Human => {
+            let verdict = match found.verdict {
+                Verdict::Ok => "ok  ",
+                Verdict::Warn => "WARN",
+                Verdict::Fail => "FAIL",
+            };
+            out.wrapped(&format!("{verdict}  {}: {}", found.what, found.text), 6)?;
+            found.next.iter().try_for_each(|next| out.say(format!("      next: {next}")))
+        }
+    }
+}
+
+async fn local_ssh() -> Found {
+    let what = "ssh on this machine";
+    let output =
+        tokio::process::Command::new("ssh").arg("-V").stdin(Stdio::null()).kill_on_drop(true).output();
+    match tokio::time::timeout(LIMIT, output).await {
+        // ssh prints its version on standard error.
+        Ok(Ok(output)) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Found::ok(what, said.split(',').next().unwrap_or_default().trim().to_owned())
+        }
+        Ok(Err(error)) => Found::new(what, Verdict::Fail, format!("cannot be run: {error}"))
+            .next("apt-get install openssh-client"),
+        Err(_elapsed) => Found::new(what, Verdict::Fail, "does not answer"),
+    }
+}
+
+async fn examine_host(view: View<'_>, name: &crate::name::HostName, workspace: &Workspace) -> Vec<Found> {
+    let host = match view.on(name) {
+        Ok(host) => host,
+        Err(error) => return vec![Found::fail(name.to_string(), &error)],
+    };
+    let examined = async {
+        let mut found = Vec::new();
+        if let Err(error) = host.reach().await {
+            found.push(Found::fail(name.to_string(), &error));
+            return found;
+        }
+        let login = &host.host().user;
+        let sudo = if login.as_str() == "root" { "" } else { ", sudo works" };
+        let system = host.system().await.unwrap_or_else(|e| e.one_line());
+        found.push(Found::ok(
+            name.to_string(),
+            format!("answers as {login}, its key is the pinned one{sudo}; {system}"),
+        ));
+        found.push(examine_clock(&host).await);
+        found.push(examine_disk(&host).await);
+        found.extend(examine_owner(&host, &workspace.fleet).await);
+        found.extend(examine_postgres(&host, workspace).await);
+        found
+    };
+    match tokio::time::timeout(LIMIT, examined).await {
+        Ok(found) => found,
+        Err(_elapsed) => {
+            let limit = humantime::format_duration(LIMIT);
+            vec![Found::new(name.to_string(), Verdict::Fail, format!("could not be examined within {limit}"))]
+        }
+    }
+}
+
+async fn examine_clock(host: &HostView<'_>) -> Found {
+    let what = format!("{} clock", host.name());
+    let measured = match host.clock_offset().await {
+        Ok(measured) => measured,
+        Err(error) => return Found::fail(what, &error),
+    };
+    let off = measured.offset.abs();
+    let side = if measured.offset.is_negative() { "behind" } else { "ahead of" };
+    let text = format!("{:.1} s {side} this machine", off.as_secs_f64());
+    let next = "timedatectl status on the host, and here: one of them has no time synchronisation";
+    if off >= CLOCK_FAIL {
+        Found::new(what, Verdict::Fail, text).next(next)
+    } else if off >= CLOCK_WARN {
+        Found::new(what, Verdict::Warn, text).next(next)
+    } else {
+        Found::ok(what, text)
+    }
+}
+
+async fn examine_disk(host: &HostView<'_>) -> Found {
+    let what = format!("{} disk", host.name());
+    let disk = match host.disk("/var/lib").await {
+        Ok(disk) => disk,
+        Err(error) => return Found::fail(what, &error),
+    };
+    let verdict = match disk.free {
+        free if free < DISK_FAIL => Verdict::Fail,
+        free if free < DISK_WARN || free < disk.size / 10 => Verdict::Warn,
+        _ => Verdict::Ok,
+    };
+    let (free, size) = (rounded(disk.free), rounded(disk.size));
+    Found::new(what, verdict, format!("{free} free of {size} at {}", disk.mount))
+}
+
+/// A size with one decimal in the largest unit that fits: exact bytes help nobody here.
+fn rounded(bytes: u64) -> String {
+    let units = [(1_u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB")];
+    match units.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => {
+            let tenths = bytes / (unit / 10);
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
+        None => Size(bytes).to_string(),
+    }
+}
+
+async fn examine_owner(host: &HostView<'_>, fleet: &FleetName) -> Option<Found> {
+    let what = format!("{} owner", host.name());
+    match host.owner().await {
+        Ok(None) => None,
+        Ok(Some(owner)) if owner.fleet == *fleet => {
+            Some(Found::ok(what, format!("changed by run {} of this fleet before", owner.run)))
+        }
+        Ok(Some(owner)) => Some(
+            Found::new(
+                what,
+                Verdict::Fail,
+                format!("it belongs to the fleet {}, not to {fleet}", owner.fleet),
+            )
+            .next("is this the right host? hactl changes only hosts of its own fleet"),
+        ),
+        Err(error) => Some(Found::fail(what, &error)),
+    }
+}
+
+async fn examine_postgres(host: &HostView<'_>, workspace: &Workspace) -> Option<Found> {
+    let config = workspace.postgres.as_ref()?;
+    if !host.host().roles.contains(&config.role) {
+        return None;
+    }
+    let what = format!("{} PostgreSQL", host.name());
+    let (version, cluster) = (&config.version, &config.cluster);
+    let clusters = match host.postgres_clusters().await {
+        Ok(clusters) => clusters,
+        Err(error) => return Some(Found::fail(what, &error)),
+    };
+    let found = clusters.iter().find(|c| c.version == *version && c.name == *cluster);
+    Some(match found {
+        None => {
+            let there: Vec<_> = clusters.iter().map(|c| format!("{}/{}", c.version, c.name)).collect();
+            let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+            Found::new(
+                what,
+                Verdict::Fail,
+                format!("there is no cluster {version}/{cluster}; there: {there}"),
+            )
+            .next("see [postgres] in hactl.toml")
+        }
+        Some(found) if !found.status.starts_with("online") => {
+            Found::new(what, Verdict::Fail, format!("cluster {version}/{cluster} is {}", found.status))
+        }
+        Some(_) => match host.postgres("postgres").await {
+            Ok(PgAccess::Ready(_)) => Found::ok(what, format!("cluster {version}/{cluster} answers queries")),
+            Ok(PgAccess::NotYet(_)) => Found::ok(
+                what,
+                format!(
+                    "cluster {version}/{cluster} is online; the role that reads it is made by the runbook"
+                ),
+            ),
+            Ok(PgAccess::NoServer(said)) => Found::new(
+                what,
+                Verdict::Fail,
+                format!("cluster {version}/{cluster} does not answer: {said}"),
+            )
+            .next("see socket_dir and port of [postgres] in hactl.toml"),
+            Err(error) => Found::fail(what, &error),
+        },
+    })
+}
+
+async fn examine_bucket(view: View<'_>, workspace: &Workspace) -> Vec<Found> {
+    let Some(config) = &workspace.s3 else { return Vec::new() };
+    let what = format!("bucket {}", config.bucket);
+    let asked = async { view.s3(S3Identity::Writer).await?.bucket().await };
+    let mut found = vec![match tokio::time::timeout(LIMIT, asked).await {
+        Ok(Ok(BucketState::Exists)) => Found::ok(&what, format!("is there, at {}", config.endpoint)),
+        Ok(Ok(BucketState::Missing)) => Found::new(
+            &what,
+            Verdict::Warn,
+            format!("does not exist yet at {}; a runbook with an s3_bucket step makes it", config.endpoint),
+        ),
+        Ok(Err(error)) => Found::fail(&what, &error),
+        Err(_elapsed) => Found::new(&what, Verdict::Fail, "does not answer"),
+    }];
+    if config.restore.is_some() {
+        let what = "credential for restores";
+        found.push(match view.s3(S3Identity::Restorer).await {
+            Ok(_) => Found::ok(what, "is at hand"),
+            Err(error) => Found::fail(what, &error),
+        });
+    }
+    found
+}
+
+/// The secrets that no check above has used yet.
+async fn examine_secrets(view: View<'_>, workspace: &Workspace) -> Vec<Found> {
+    let mut wanted: Vec<(&str, &SecretRef)> = Vec::new();
+    if let Some(pgbackrest) = &workspace.pgbackrest {
+        wanted.push(("pgbackrest cipher_pass", &pgbackrest.cipher_pass));
+    }
+    if let Some(identity) = workspace.age.as_ref().and_then(|age| age.identity.as_ref()) {
+        wanted.push(("age identity", identity));
+    }
+    let mut found = Vec::new();
+    for (name, reference) in wanted {
+        found.push(match view.secret(name, reference).await {
+            Ok(_) => Found::ok(name, "is at hand"),
+            Err(error) => Found::fail(name, &error),
+        });
+    }
+    found
+}
