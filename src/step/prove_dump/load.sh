@@ -15,7 +15,7 @@ open_sealed() {
 show() { open_sealed "$1" cat; }
 
 # Arguments: object. Decrypts all of it and prints how many entries its table of contents has.
-list() { open_sealed "$1" "$(bin pg_restore) --list >$base/log/list; cat >/dev/null; grep -c -v '^;' $base/log/list"; }
+list() { open_sealed "$1" "$(bin pg_restore) --list >$base/log/list; cat >/dev/null; sed '/^;/d' $base/log/list | wc -l"; }
 
 # An empty cluster whose superuser has a name of its own, so that every role of the globals can be made.
 scratch() {
