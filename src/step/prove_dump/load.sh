@@ -17,26 +17,25 @@ show() { open_sealed "$1" cat; }
 # Arguments: object. Decrypts all of it and prints how many entries its table of contents has.
 list() { open_sealed "$1" "$(bin pg_restore) --list >$base/log/list; cat >/dev/null; sed '/^;/d' $base/log/list | wc -l"; }
 
-# An empty cluster whose superuser has a name of its own, so that every role of the globals can be made.
+# An empty cluster. Its first role is the one that the dumped cluster began with, for grants name it as their grantor.
 scratch() {
-  echo hactl_scratch >"$base/settings/superuser"
-  confined "$(bin initdb)" --pgdata="$base/data" --username=hactl_scratch --auth=trust --no-sync --encoding=UTF8 --locale=C.UTF-8 --data-checksums >"$base/log/initdb" 2>&1 ||
+  confined "$(bin initdb)" --pgdata="$base/data" --username=postgres --auth=trust --no-sync --encoding=UTF8 --locale=C.UTF-8 --data-checksums >"$base/log/initdb" 2>&1 ||
     die "initdb failed: $(tail -5 "$base/log/initdb")"
   : >"$base/data/postgresql.auto.conf"
   configure
   serve 2>/dev/null || die "the scratch cluster does not start: $(tail -5 "$base/log/server")"
 }
 
-# Arguments: object. Makes the roles. Tablespaces are folders of the machine that would be lost, so they are left out.
+# Arguments: object. Makes the roles; the first one is there already. Tablespaces are folders of the machine that would be lost, so they are left out.
 globals() {
-  open_sealed "$1" "sed -E '/^(CREATE|ALTER) TABLESPACE |^(GRANT|REVOKE) .* ON TABLESPACE /d' | $(bin psql) --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host=$base/socket --username=hactl_scratch --dbname=template1 --file=- >/dev/null"
+  open_sealed "$1" "sed -E '/^CREATE ROLE postgres;$/d; /^(CREATE|ALTER) TABLESPACE |^(GRANT|REVOKE) .* ON TABLESPACE /d' | $(bin psql) --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host=$base/socket --username=postgres --dbname=template1 --file=- >/dev/null"
 }
 
 # Arguments: object. Makes the database and everything in it.
 load() {
   local begun
   begun=$(date +%s.%N)
-  open_sealed "$1" "$(bin pg_restore) --create --clean --if-exists --no-tablespaces --exit-on-error --host=$base/socket --username=hactl_scratch --dbname=template1"
+  open_sealed "$1" "$(bin pg_restore) --create --clean --if-exists --no-tablespaces --exit-on-error --host=$base/socket --username=postgres --dbname=template1"
   echo "loaded_seconds $(awk -v a="$begun" -v b="$(date +%s.%N)" 'BEGIN {print b - a}')"
 }
 

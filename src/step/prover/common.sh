@@ -16,7 +16,6 @@ server=hactl-prove-postgres.service
 
 die() { echo "$*" >&2; exit 70; }
 setting() { cat "$base/settings/$1"; }
-superuser() { cat "$base/settings/superuser" 2>/dev/null || echo postgres; }
 bin() { echo "/usr/lib/postgresql/$(setting version)/bin/$1"; }
 
 # The limits of everything that runs here. A private /etc/hosts pins the storage's address, so no name is looked up.
@@ -32,7 +31,7 @@ confined() { limits; systemd-run --wait --pipe --collect --service-type=exec "${
 # Arguments: database, then more for psql. A name may hold anything, so it goes by the environment.
 ask() {
   limits
-  limits+=(--setenv=PGDATABASE="$1" --setenv=PGHOST="$base/socket" --setenv=PGUSER="$(superuser)")
+  limits+=(--setenv=PGDATABASE="$1" --setenv=PGHOST="$base/socket" --setenv=PGUSER=postgres)
   shift
   systemd-run --wait --pipe --collect --service-type=exec "${limits[@]}" -- \
     psql --no-psqlrc --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 "$@"
