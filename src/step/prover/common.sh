@@ -18,9 +18,9 @@ die() { echo "$*" >&2; exit 70; }
 setting() { cat "$base/settings/$1"; }
 bin() { echo "/usr/lib/postgresql/$(setting version)/bin/$1"; }
 
-# The limits of everything that runs here. A private /etc/hosts pins the storage's address, so no name is looked up.
+# The limits of everything that runs here (a dash in the name of a slice would make a parent of it). A private /etc/hosts pins the storage's address, so no name is looked up.
 limits() {
-  limits=(--quiet --slice=hactl-prove.slice --uid="$user" --working-directory="$base" --setenv=LC_ALL=C --setenv=PGTZ=UTC
+  limits=(--quiet --slice=hactlprove.slice --uid="$user" --working-directory="$base" --setenv=LC_ALL=C --setenv=PGTZ=UTC
     --property=MemoryMax="$(setting memory)" --property=MemorySwapMax=0 --property=Nice=10
     --property=IOSchedulingClass=idle --property=NoNewPrivileges=yes --property=ProtectSystem=strict
     --property=ReadWritePaths="$base" --property=PrivateTmp=yes --property=ProtectHome=yes --property=UMask=0077
@@ -39,7 +39,7 @@ ask() {
 
 clean() {
   local unit
-  for unit in $(systemctl list-units --all --plain --no-legend 'hactl-prove-*' | cut -d' ' -f1) hactl-prove.slice; do
+  for unit in $(systemctl list-units --all --plain --no-legend 'hactl-prove-*' | cut -d' ' -f1) hactlprove.slice; do
     systemctl kill --signal=SIGKILL "$unit" 2>/dev/null || :
     systemctl stop "$unit" 2>/dev/null || :
     systemctl reset-failed "$unit" 2>/dev/null || :
