@@ -61,8 +61,23 @@ pub(crate) fn ensure(progress: &dyn Fn(Progress)) -> Result<Image> {
     // What was written must be there before the name says that it is complete.
     super::exec::Tool::new("sync").arg("--file-system").arg(&building).within(super::exec::SLOW).run()?;
     fs::rename(&building, &image.dir).map_err(io("name", &image.dir))?;
+    forget_others(&image)?;
     progress(Progress::Built(began.elapsed().as_secs()));
     Ok(image)
+}
+
+/// Removes images of other recipes that no lab stands on.
+fn forget_others(new: &Image) -> Result<()> {
+    let entries = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
+    let labs = entries(super::home().join("labs"));
+    let used: Vec<PathBuf> = labs.filter_map(|lab| fs::read_link(lab.path().join("image")).ok()).collect();
+    for entry in entries(images()) {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|t| t.is_dir()) && path != new.dir && !used.contains(&path) {
+            fs::remove_dir_all(&path).map_err(io("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes what a killed build left. Its mounts were in a namespace of its own and went with it.

@@ -37,7 +37,7 @@ pub use host::{Missing, Need, become_root, install_packages, missing_packages, r
 pub use progress::Progress;
 pub use seal::enter;
 pub use snapshot::Snapshot;
-pub use state::{LabName, Link, MachineKind, MachineState, Power, Scene, State};
+pub use state::{LabName, Link, MachineKind, MachineState, Power, Scene, State, Work};
 pub use status::{Reality, Running, Seen, Status};
 pub use workspace::{WorkspaceFor, give_back};
 
@@ -101,6 +101,10 @@ impl Lab {
         let _held = state::hold(&self.name)?;
         if let Some(state) = State::load(&self.dir)? {
             if self.is_running(&state) {
+                if state.scene != *scene {
+                    let note = format!("lab {} is up already, with the machines it was made with", self.name);
+                    progress(Progress::Note(note));
+                }
                 return Ok(state);
             }
             progress(Progress::Note("removing what an earlier lab left behind".to_owned()));
@@ -115,9 +119,9 @@ impl Lab {
     }
 
     fn create(&self, scene: &Scene, image: &image::Image, progress: &dyn Fn(Progress)) -> Result<State> {
-        let state = State::plan(&self.name, scene, image)?;
+        let mut state = State::plan(&self.name, scene, image)?;
         state::prepare(&self.dir, &state, image)?;
-        state.save(&self.dir)?;
+        state.save_as(Work::Unfinished, &self.dir)?;
         network::create(&state)?;
         for machine in &state.machines {
             machine::prepare(&self.dir, &state, machine)?;
@@ -125,6 +129,7 @@ impl Lab {
             progress(Progress::Starting(machine.name.clone()));
         }
         self.wait(&state, progress)?;
+        state.save_as(Work::Finished, &self.dir)?;
         Ok(state)
     }
 
@@ -137,7 +142,8 @@ impl Lab {
     }
 
     fn is_running(&self, state: &State) -> bool {
-        state.machines.iter().any(|m| !machine::processes(state, m).is_empty())
+        state.work == Work::Finished
+            && state.machines.iter().any(|m| !machine::processes(state, m).is_empty())
     }
 
     /// Removes the lab: processes, namespaces, control groups, files. The image stays. Nothing there is fine too.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exec::io;
 use super::progress::Progress;
-use super::state::{Link, MachineState, Power, State};
+use super::state::{Link, MachineState, Power, State, Work};
 use super::{BOOT_DEADLINE, Lab, machine, network, state};
 use crate::diagnostic::{Error, Result, codes};
 use crate::name::HostName;
@@ -43,6 +43,7 @@ impl Lab {
         })?;
         let _held = state::hold(&self.name)?;
         let mut state = self.state()?;
+        state.save_as(Work::Unfinished, &self.dir)?;
         machine::shut_down(&state, SHUTDOWN)?;
         let count = self.layer_count()?;
         for (n, there) in state.machines.iter_mut().enumerate() {
@@ -57,7 +58,8 @@ impl Lab {
         state.snapshots.retain(|s| s.name != name);
         state.snapshots.push(Snapshot { name: name.to_owned(), at, layers });
         state.save(&self.dir)?;
-        self.go_on(&state, progress)
+        self.go_on(&state, progress)?;
+        state.save_as(Work::Finished, &self.dir)
     }
 
     /// Takes every machine's power, puts the disks back to what the snapshot holds, connects and starts all machines.
@@ -78,6 +80,7 @@ impl Lab {
                 if names.is_empty() { "none".into() } else { names.join(", ") }
             )));
         };
+        state.save_as(Work::Unfinished, &self.dir)?;
         for there in &state.machines {
             machine::kill(&state, there)?;
         }
@@ -91,7 +94,8 @@ impl Lab {
         }
         state.save(&self.dir)?;
         self.forget_unused(&state)?;
-        self.go_on(&state, progress)
+        self.go_on(&state, progress)?;
+        state.save_as(Work::Finished, &self.dir)
     }
 
     /// Starts what is meant to run, and waits for it.

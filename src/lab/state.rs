@@ -20,7 +20,7 @@ use crate::digest::Digest;
 use crate::name::{HostName, NameError, RoleName};
 
 /// The version of the state file that this hactl writes and reads.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// The second octet of every lab's network, `10.77.<slot>.0/24`.
 const NETWORK: u8 = 77;
 /// How many slots there are; two labs at once never have the same one.
@@ -133,6 +133,16 @@ pub enum Link {
     Cut,
 }
 
+/// Whether the last thing that was done to a lab as a whole came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// It did.
+    Finished,
+    /// It goes on, or hactl was killed in it: what is there is not to be trusted.
+    Unfinished,
+}
+
 /// One machine of a lab.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineState {
@@ -164,6 +174,8 @@ pub struct State {
     pub image: Digest,
     /// What it began with.
     pub scene: Scene,
+    /// Whether it was made, snapshotted or restored to the end.
+    pub work: Work,
     /// Its machines.
     pub machines: Vec<MachineState>,
     /// What it can be put back to.
@@ -208,6 +220,7 @@ impl State {
             slot,
             image: image.digest,
             scene: scene.clone(),
+            work: Work::Unfinished,
             machines,
             snapshots: Vec::new(),
         })
@@ -254,6 +267,12 @@ impl State {
             return Err(unreadable(format!("it has version {}, this hactl knows {VERSION}", state.version)));
         }
         Ok(Some(state))
+    }
+
+    /// Replaces the file, and says whether the work on the lab has come to its end.
+    pub(crate) fn save_as(&mut self, work: Work, dir: &Path) -> Result<()> {
+        self.work = work;
+        self.save(dir)
     }
 
     /// Replaces the file.

@@ -1,15 +1,17 @@
 //! The lab itself: its machines come up, lose their power, are cut off, go back in time, and leave nothing behind.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Test;
-use crate::common::lab::{Lab, Scene, eventually, lab_of};
+use crate::common::lab::{Lab, Running, Scene, eventually, lab_of};
 
 pub(crate) const TESTS: &[Test] = &[
     ("machines::up_is_quick_and_down_leaves_nothing", up_is_quick_and_down_leaves_nothing),
     ("machines::come_and_go_after_everything_was_killed", come_and_go_after_everything_was_killed),
+    ("machines::killed_up_is_begun_anew", killed_up_is_begun_anew),
     ("machines::of_two_labs_do_not_meet", of_two_labs_do_not_meet),
     ("machines::without_power_answer_nothing", without_power_answer_nothing),
     ("machines::cut_off_are_alone_and_go_on", cut_off_are_alone_and_go_on),
@@ -68,6 +70,23 @@ fn come_and_go_after_everything_was_killed() {
     kill_everything(&lab);
     lab.must(&["down"]);
     assert_eq!(traces(lab.name()), Vec::<String>::new());
+}
+
+fn killed_up_is_begun_anew() {
+    let lab = Lab::up("halfway", Scene::Nodes(2));
+    lab.must(&["down"]);
+    for marker in ["state.json", "machines/node-1/upper", "machines/node-2/console.log"] {
+        let mut up = Running::start(Path::new("/"), &["lab", "--name", lab.name(), "up", "--nodes", "2"]);
+        let marker = format!("{}/{marker}", folder(&lab));
+        eventually("it has got so far", Duration::from_secs(10), || {
+            Path::new(&marker).exists() || up.ended()
+        });
+        up.kill();
+        lab.must(&["up", "--nodes", "2"]);
+        assert!(reaches(&lab, "node-1", "node-2"));
+        lab.must(&["down"]);
+        assert_eq!(traces(lab.name()), Vec::<String>::new());
+    }
 }
 
 fn of_two_labs_do_not_meet() {
