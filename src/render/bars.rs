@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dialoguer::console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::words::{self, Kind};
@@ -12,6 +13,9 @@ use crate::journal::record::Place;
 
 /// How often a live line moves.
 const TICK: Duration = Duration::from_millis(120);
+
+/// Where a line goes on that was too long for the terminal.
+const CONTINUED: usize = 8;
 
 /// Live lines on standard error.
 #[derive(Debug)]
@@ -59,7 +63,8 @@ impl Bars {
 
     fn keep(&self, block: &str) {
         // A terminal that cannot be written must not stop the work; the journal has it all.
-        let _ = self.all.println(words::clean(block));
+        let width = usize::from(Term::stderr().size().1);
+        let _ = self.all.println(words::wrap(&words::clean(block), width, CONTINUED));
     }
 }
 
