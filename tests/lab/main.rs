@@ -8,6 +8,7 @@
 mod common;
 mod machines;
 mod seal;
+mod ssh;
 
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 /// One test by its name.
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] = &[machines::TESTS, seal::TESTS];
+const TESTS: &[&[Test]] = &[machines::TESTS, seal::TESTS, ssh::TESTS];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -235,20 +235,21 @@ impl Ssh {
 
     /// A command's words as they are run by `runner`: another user and a clean environment first.
     fn words(&self, host: &Host, command: &Command, runner: Runner) -> Argv {
+        let login = host.user.as_str();
         let user = match &command.run_as {
-            Become::Root => None,
-            Become::User(user) if user == "root" => None,
-            Become::User(user) => Some(user.as_str()),
-            Become::Login => match runner {
-                Runner::Root => Some(host.user.as_str()),
-                Runner::AsAsked => None,
-            },
+            Become::Root => "root",
+            Become::User(user) => user,
+            Become::Login => login,
         };
-        let mut words = match user {
-            Some(user) if user != "root" => {
-                Argv::new("runuser").args(["-u", user, "--", "sh", "-c", CLEAN, "hactl-clean"])
-            }
-            Some(_) | None => Argv::new("sh").args(["-c", CLEAN, "hactl-clean"]),
+        let runs = match (runner, &command.run_as) {
+            (Runner::AsAsked, Become::Login) => login,
+            (Runner::AsAsked, Become::Root | Become::User(_)) | (Runner::Root, _) => "root",
+        };
+        let clean = ["-c", CLEAN, "hactl-clean", user];
+        let mut words = if user == runs {
+            Argv::new("sh").args(clean)
+        } else {
+            Argv::new("runuser").args(["-u", user, "--", "sh"]).args(clean)
         };
         for (name, value) in &command.env {
             words = words.arg(format!("{name}={value}"));
