@@ -261,7 +261,7 @@ impl Journal {
         whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Its records, each as `kind step host`.
+    /// Its records, each as `kind step host`, or `phase_done phase`.
     pub(crate) fn records(&self) -> Vec<String> {
         self.lines().iter().map(name_of).collect()
     }
@@ -283,6 +283,9 @@ fn name_of(line: &Value) -> String {
         if let Some(text) = body["place"][key].as_str() {
             let _ = write!(name, " {text}");
         }
+    }
+    if let Some(phase) = body["phase"].as_str() {
+        let _ = write!(name, " {phase}");
     }
     name
 }

@@ -6,8 +6,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod kills;
 mod machines;
 mod seal;
+mod slice;
 mod ssh;
 
 use std::process::ExitCode;
@@ -17,7 +19,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 /// One test by its name.
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] = &[machines::TESTS, seal::TESTS, ssh::TESTS];
+const TESTS: &[&[Test]] = &[machines::TESTS, seal::TESTS, ssh::TESTS, slice::TESTS];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
