@@ -22,21 +22,20 @@ fn main() -> ExitCode {
     match cli::run(&cli) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            print(&error, cli.global.output);
+            print(&error, &cli.out());
             ExitCode::from(error.code().exit() as u8)
         }
     }
 }
 
-fn print(error: &Error, format: Format) {
-    let out = Out::new(format);
+fn print(error: &Error, out: &Out) {
     let coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let look = if coloured { Look::Coloured } else { Look::Plain };
     // Where the terminal is gone, the exit status still tells.
-    let _ = write!(io::stderr(), "{}", error::text(error, look, out.width()));
-    match format {
+    let _ = write!(io::stderr(), "{}", error::text(error, look, out));
+    match out.format() {
         Format::Json => {
-            let _ = out.object(&ErrorEvent::from(error));
+            let _ = out.object(&ErrorEvent::new(error, out));
         }
         Format::Human => {}
     }

@@ -182,7 +182,7 @@ impl Session {
             Some((_, step)) => Ok(step),
             None => {
                 Err(Error::new(codes::USAGE, format!("the runbook {} has no step {id}", self.runbook.name))
-                    .next("hactl phase list shows the phases; hactl phase show N their steps"))
+                    .next("hactl phase list    (hactl phase show N shows a phase's steps)"))
             }
         }
     }
@@ -251,8 +251,8 @@ fn load(
 fn drifted(changed: &[String]) -> Error {
     Error::new(codes::DRIFT, changed.join("; "))
         .state("nothing was done; approvals that were given bind the old files")
-        .next("hactl plan --dry-run shows what would happen now")
-        .next("hactl resume --rebase goes on with the changed files, and records that")
+        .next("hactl plan --dry-run    (shows what would happen now)")
+        .next("hactl resume --rebase    (goes on with the changed files, and records that)")
 }
 
 /// Who types: the person behind sudo, where there is one.

@@ -265,7 +265,7 @@ fn the_golden_journal_is_told_in_words() {
                                 one
        13  2026-11-21 12:00:18  wal-archive on node-1: approved by ada@desk
                                 (answered by --yes in a rehearsal)
-       14  2026-11-21 12:00:19  wal-archive on node-1: changing, attempt 1: restart
+       14  2026-11-21 12:00:19  wal-archive on node-1: changing: restart
                                 postgresql@17-main
        15  2026-11-21 12:00:21  wal-archive on node-1: did not begin, nothing was
                                 changed: claim refused
@@ -282,7 +282,7 @@ fn the_golden_journal_is_told_in_words() {
                                 its effect
        23  2026-11-21 12:00:33  wal-archive on node-2: will change: restart
                                 postgresql@17-main
-       24  2026-11-21 12:00:34  wal-archive on node-2: changing, attempt 1: restart
+       24  2026-11-21 12:00:34  wal-archive on node-2: changing: restart
                                 postgresql@17-main
        25  2026-11-21 12:00:36  wal-archive on node-2: changed
        26  2026-11-21 12:00:37  wal-archive on node-2: FAILED: no segment in the

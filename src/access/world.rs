@@ -159,7 +159,7 @@ impl World {
     pub(super) fn host(&self, name: &HostName) -> Result<&Host> {
         self.workspace.host(name).ok_or_else(|| {
             Error::new(codes::USAGE, format!("there is no host {name} in hactl.toml"))
-                .next("hactl check lists the hosts that there are")
+                .next("hactl check    (lists the hosts)")
         })
     }
 }

@@ -54,7 +54,7 @@ impl ApproveArgs {
             }
             match (approved, nothing) {
                 (0, Some(error)) => Err(error),
-                (_, _) if out.format() == Format::Human => out.say("next: hactl resume"),
+                (_, _) if out.format() == Format::Human => out.say(out.typed_here("next: hactl resume")),
                 (_, _) => Ok(()),
             }
         })?;

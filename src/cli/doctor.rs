@@ -119,13 +119,14 @@ impl Doctor {
         let count = |verdict| found.iter().filter(|one| one.verdict == verdict).count();
         let (failed, warned) = (count(Verdict::Fail), count(Verdict::Warn));
         if out.format() == Format::Human {
-            out.say(match (failed, warned) {
+            let last = match (failed, warned) {
                 (0, 0) => "all is well; next: hactl plan --dry-run".to_owned(),
                 (0, warned) => format!("{}; next: hactl plan --dry-run", words::count(warned, "warning")),
                 (failed, _) => {
                     format!("{}; mend what fails, then: hactl doctor", words::count(failed, "failure"))
                 }
-            })?;
+            };
+            out.say(out.typed_here(&last))?;
         }
         Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
     }
@@ -146,7 +147,7 @@ fn tell(found: &Found, out: &Out) -> Result<()> {
                 Verdict::Fail => "FAIL",
             };
             out.wrapped(&format!("{verdict}  {}: {}", found.what, found.text), 6)?;
-            found.next.iter().try_for_each(|next| out.say(format!("      next: {next}")))
+            found.next.iter().try_for_each(|next| out.say(format!("      next: {}", out.typed_here(next))))
         }
     }
 }

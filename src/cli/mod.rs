@@ -76,6 +76,14 @@ pub struct Global {
     pub yes: bool,
 }
 
+impl Cli {
+    /// Standard output, as this command line wants it.
+    #[must_use]
+    pub fn out(&self) -> Out {
+        Out::new(self.global.output).in_workspace(self.global.workspace.clone())
+    }
+}
+
 impl Global {
     /// The workspace's file.
     ///
@@ -149,7 +157,7 @@ pub fn run(cli: &Cli) -> Result<u8> {
 }
 
 fn carry_out(cli: &Cli) -> Result<u8> {
-    let out = Out::new(cli.global.output);
+    let out = cli.out();
     let exit = match &cli.command {
         Command::Check(command) => command.run(&cli.global, &out)?,
         Command::Doctor(command) => command.run(&cli.global, &out)?,

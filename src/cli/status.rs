@@ -37,7 +37,7 @@ impl StatusArgs {
         let now = SystemClock.now();
         let status = Status::of(&glance.workspace, &glance.runbook, &glance.state, glance.drift, now);
         match out.format() {
-            Format::Human => out.say(render::status::text(&status, now, out.width()))?,
+            Format::Human => out.say(render::status::text(&status, now, out))?,
             Format::Json => out.object(&Told { event: "status", status: &status })?,
         }
         Ok(Exit::Done)

@@ -90,7 +90,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             }),
             Answer::No => Err(Error::new(codes::APPROVAL_REFUSED, "the approval was refused")
                 .state("nothing was changed")
-                .next("hactl resume asks again")),
+                .next("hactl resume    (asks again)")),
             Answer::NobodyThere => {
                 let command = match &place.host {
                     Some(host) => format!("hactl approve {} --host {host}", place.step),

@@ -97,7 +97,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                     "hactl has not looked yet at what became of this step",
                 )
                 .at(place)
-                .next("hactl resume looks, and asks only where it cannot tell"));
+                .next("hactl resume    (looks, and asks only where it cannot tell)"));
             }
             state @ (State::Pending
             | State::Ready

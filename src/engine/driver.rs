@@ -115,7 +115,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                     )
                     .at(place)
                     .state("the step may be half undone")
-                    .next("hactl phase rollback N, with the phase's id, finishes it"));
+                    .next("hactl phase rollback N    (N is the phase's id; finishes it)"));
                 }
                 State::Pending
                 | State::Ready
@@ -270,7 +270,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 format!("the step is {state}, and cannot be left out any more"),
             )
             .at(place)
-            .next("hactl phase rollback N takes the whole phase back")),
+            .next("hactl phase rollback N    (takes the whole phase N back)")),
         }
     }
 
@@ -357,7 +357,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             if !there {
                 return Err(Error::new(codes::DRIFTED, "the change is no longer there")
                     .at(&task.place)
-                    .next("hactl plan shows what is different; hactl resume makes it so again"));
+                    .next("hactl plan    (shows what is different)"));
             }
             self.verify(task).await.map_err(|e| e.at(&task.place))?;
         }

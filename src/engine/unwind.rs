@@ -66,7 +66,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 "this step is in doubt, and must be decided before it is taken back",
             )
             .state("nothing was taken back")
-            .next("hactl resume decides it")),
+            .next("hactl resume    (decides it)")),
             // Also where it is to be run again: an attempt that was found not applied may have done half of it.
             State::Pending
             | State::Ready

@@ -259,7 +259,7 @@ impl State {
         };
         let unreadable = |why: String| {
             Error::new(codes::LAB_STATE, format!("{} cannot be read by this hactl", path.display()))
-                .next("hactl lab down, then hactl lab up")
+                .next("hactl lab down && hactl lab up")
                 .source(why)
         };
         let state: Self = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;

@@ -54,11 +54,13 @@ impl Bars {
         bar.set_message(words::clean(&text.replace('\n', " ")));
     }
 
-    fn end(&self, place: &Place) {
-        if let Some(bar) = self.running.borrow_mut().remove(place) {
+    /// Takes the live line away; the answer is how long it was there.
+    fn end(&self, place: &Place) -> Duration {
+        self.running.borrow_mut().remove(place).map_or(Duration::ZERO, |bar| {
             bar.finish_and_clear();
             self.all.remove(&bar);
-        }
+            bar.elapsed()
+        })
     }
 
     fn keep(&self, block: &str) {
@@ -78,15 +80,18 @@ impl Drop for Bars {
 
 impl Listener for Bars {
     fn event(&self, event: Event) {
-        let told = words::of_event(&event);
-        match (&told.place, told.kind) {
+        let mut told = words::of_event(&event);
+        match (&told.place.clone(), told.kind) {
             (Some(place), Kind::Moment | Kind::Passing) => self.live(place, &told.text),
             (Some(place), Kind::Lasting | Kind::Bad) => {
                 self.keep(&told.block());
                 self.live(place, &told.text);
             }
             (Some(place), Kind::End | Kind::BadEnd) => {
-                self.end(place);
+                let took = self.end(place).as_secs();
+                if took > 0 {
+                    told.text.push_str(&format!(" ({took} s)"));
+                }
                 self.keep(&told.block());
             }
             (None, Kind::Moment | Kind::Passing) => {}

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
 
-use super::words;
+use super::{Out, words};
 use crate::diagnostic::{Error, Problem};
 
 /// How much a terminal can show.
@@ -23,7 +23,8 @@ pub enum Look {
 
 /// The error as the operator reads it, with a newline at its end.
 #[must_use]
-pub fn text(error: &Error, look: Look, width: usize) -> String {
+pub fn text(error: &Error, look: Look, out: &Out) -> String {
+    let width = out.width();
     let mut text = String::new();
     for problem in error.file_problems() {
         draw(&mut text, problem, look, width);
@@ -48,7 +49,7 @@ pub fn text(error: &Error, look: Look, width: usize) -> String {
         let _ = writeln!(text, "{}", words::wrap(&format!("  now:     {state}"), width, 11));
     }
     for next in error.next_moves() {
-        let _ = writeln!(text, "  next:    {next}");
+        let _ = writeln!(text, "  next:    {}", out.typed_here(next));
     }
     text
 }
@@ -82,7 +83,7 @@ pub struct ErrorEvent<'a> {
     causes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     now: Option<&'a str>,
-    next: &'a [String],
+    next: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<ProblemEvent>,
 }
@@ -101,8 +102,10 @@ struct ProblemEvent {
     help: Option<String>,
 }
 
-impl<'a> From<&'a Error> for ErrorEvent<'a> {
-    fn from(error: &'a Error) -> Self {
+impl<'a> ErrorEvent<'a> {
+    /// The event of an error.
+    #[must_use]
+    pub fn new(error: &'a Error, out: &Out) -> Self {
         let mut causes = Vec::new();
         let mut under = error.source();
         while let Some(cause) = under {
@@ -118,7 +121,7 @@ impl<'a> From<&'a Error> for ErrorEvent<'a> {
             host: error.host_name(),
             causes,
             now: error.state_now(),
-            next: error.next_moves(),
+            next: error.next_moves().iter().map(|next| out.typed_here(next)).collect(),
             problems: error.file_problems().iter().map(ProblemEvent::from).collect(),
         }
     }
@@ -147,6 +150,11 @@ mod tests {
 
     use super::{ErrorEvent, Look, text};
     use crate::diagnostic::{Error, Problem, codes};
+    use crate::render::{Format, Out};
+
+    fn out() -> Out {
+        Out::new(Format::Human)
+    }
 
     fn timed_out() -> Error {
         Error::new(codes::STEP_TIMEOUT, "the action took longer than 2m")
@@ -159,20 +167,19 @@ mod tests {
 
     #[test]
     fn an_error_says_what_why_now_and_next() {
-        assert_snapshot!(text(&timed_out(), Look::Plain, 72), @"
-        error[engine::timeout]: step wal-archive on node-1: the action took
-          longer than 2m
-          because: the connection to node-1 ended while a command was running
-                   there
-          now:     the change may or may not be there; the attempt may still be
-                   running on the host
+        assert_snapshot!(text(&timed_out(), Look::Plain, &out()), @"
+        error[engine::timeout]: step wal-archive on node-1: the action took longer than
+          2m
+          because: the connection to node-1 ended while a command was running there
+          now:     the change may or may not be there; the attempt may still be running
+                   on the host
           next:    hactl resume
         ");
     }
 
     #[test]
     fn a_program_gets_the_same_as_one_object() {
-        let object = serde_json::to_string(&ErrorEvent::from(&timed_out())).unwrap();
+        let object = serde_json::to_string(&ErrorEvent::new(&timed_out(), &out())).unwrap();
         assert_snapshot!(object, @r#"{"event":"error","code":"engine::timeout","exit":1,"message":"the action took longer than 2m","step":"wal-archive","host":"node-1","causes":["the connection to node-1 ended while a command was running there"],"now":"the change may or may not be there; the attempt may still be running on the host","next":["hactl resume"]}"#);
     }
 
@@ -184,7 +191,7 @@ mod tests {
             .help("write it in quotes");
         let error = Error::problems(codes::FILES_INVALID, "1 problem in hactl.toml", vec![problem])
             .next("mend it, then: hactl check");
-        assert_snapshot!(text(&error, Look::Plain, 72), @"
+        assert_snapshot!(text(&error, Look::Plain, &out()), @"
         file::ill_typed
 
           x `fleet` is a text
@@ -198,6 +205,6 @@ mod tests {
         error[file::invalid]: 1 problem in hactl.toml
           next:    mend it, then: hactl check
         ");
-        assert_snapshot!(serde_json::to_string(&ErrorEvent::from(&error)).unwrap(), @r#"{"event":"error","code":"file::invalid","exit":2,"message":"1 problem in hactl.toml","causes":[],"next":["mend it, then: hactl check"],"problems":[{"code":"file::ill_typed","message":"`fleet` is a text","file":"hactl.toml","line":1,"column":9,"help":"write it in quotes"}]}"#);
+        assert_snapshot!(serde_json::to_string(&ErrorEvent::new(&error, &out())).unwrap(), @r#"{"event":"error","code":"file::invalid","exit":2,"message":"1 problem in hactl.toml","causes":[],"next":["mend it, then: hactl check"],"problems":[{"code":"file::ill_typed","message":"`fleet` is a text","file":"hactl.toml","line":1,"column":9,"help":"write it in quotes"}]}"#);
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: one answer goes out in one format. A reader that went away (`hactl journal show | head`) is no failure.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use dialoguer::console::Term;
@@ -30,7 +31,12 @@ pub struct Out {
     format: Format,
     watched: bool,
     width: usize,
+    workspace: Option<PathBuf>,
 }
+
+/// The commands that work in a workspace.
+const IN_WORKSPACE: [&str; 10] =
+    ["approve", "check", "doctor", "host", "journal", "phase", "plan", "proof", "resume", "status"];
 
 impl Out {
     /// Looks at where standard output and standard error go.
@@ -38,7 +44,25 @@ impl Out {
     pub fn new(format: Format) -> Self {
         let watched = io::stdout().is_terminal() && io::stderr().is_terminal();
         let width = Term::stdout().size_checked().map_or(WIDTH, |(_, columns)| usize::from(columns));
-        Self { format, watched, width: width.clamp(40, 120) }
+        Self { format, watched, width: width.clamp(40, 120), workspace: None }
+    }
+
+    /// The same for a command line that named its workspace.
+    #[must_use]
+    pub fn in_workspace(self, workspace: Option<PathBuf>) -> Self {
+        Self { workspace, ..self }
+    }
+
+    /// A command to type next, as it must be typed here: where this command line named its workspace, so must the next.
+    #[must_use]
+    pub fn typed_here(&self, next: &str) -> String {
+        let Some(workspace) = &self.workspace else { return next.to_owned() };
+        let path = workspace.display().to_string();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+        let path = if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) };
+        IN_WORKSPACE.iter().fold(next.to_owned(), |next, command| {
+            next.replace(&format!("hactl {command}"), &format!("hactl --workspace {path} {command}"))
+        })
     }
 
     /// The format that was asked for.
@@ -102,5 +126,20 @@ fn write(bytes: &[u8]) -> Result<()> {
             Err(Error::new(codes::IO, "cannot write to standard output").source(error))
         }
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Format, Out};
+
+    #[test]
+    fn a_command_to_type_next_names_the_workspace_where_this_one_did() {
+        let out = Out::new(Format::Human);
+        let next = "mend it, then: hactl resume    (or hactl lab down)";
+        assert_eq!(out.typed_here(next), next);
+        let out = out.in_workspace(Some("my fleet".into()));
+        let wanted = "mend it, then: hactl --workspace 'my fleet' resume    (or hactl lab down)";
+        assert_eq!(out.typed_here(next), wanted);
     }
 }

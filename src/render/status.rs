@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
+use super::Out;
 use super::words::{self, count, day, span};
 use crate::engine::state::State;
 use crate::proof::{Freshness, Standing};
@@ -11,7 +12,8 @@ use crate::status::{ComponentStatus, PhaseStatus, PlaceStatus, PropertyStatus, R
 
 /// The text, wrapped to `width`, without an end of line.
 #[must_use]
-pub fn text(status: &Status, now: Timestamp, width: usize) -> String {
+pub fn text(status: &Status, now: Timestamp, out: &Out) -> String {
+    let width = out.width();
     let mut text = String::new();
     let fleet = match &status.rehearsal {
         Some(lab) => format!("{}, a rehearsal in lab {lab}", status.fleet),
@@ -48,7 +50,7 @@ pub fn text(status: &Status, now: Timestamp, width: usize) -> String {
     // Commands are not wrapped, so that they can be copied.
     for (index, next) in status.next.iter().enumerate() {
         text.push_str(if index == 0 { "\n\nnext:  " } else { "\n       " });
-        text.push_str(next);
+        text.push_str(&out.typed_here(next));
     }
     text
 }

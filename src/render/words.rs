@@ -168,7 +168,7 @@ pub fn of_record(record: &Record) -> Told {
             ),
         ),
         Record::PhaseDone { phase } => Told::run(Kind::Lasting, format!("phase {phase}: done")),
-        Record::Interrupted => Told::run(Kind::Bad, "stopped as you asked"),
+        Record::Interrupted => Told::run(Kind::Moment, "stopped as you asked"),
         Record::Rebased { by, .. } => {
             Told::run(Kind::Lasting, format!("{by} accepted the changed runbook or workspace"))
         }

@@ -241,7 +241,7 @@ pub(super) async fn info_of(host: &HostView<'_>, stanza: &Stanza) -> Result<Info
     info(host, stanza).await?.ok_or_else(|| {
         Error::new(codes::PGBACKREST_MISSING, "pgBackRest is not installed")
             .host(host.name())
-            .next("hactl plan shows the step that installs it")
+            .next("hactl plan    (shows the step that installs it)")
     })
 }
 

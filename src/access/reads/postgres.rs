@@ -66,7 +66,7 @@ impl PgAccess {
                 codes::POSTGRES_NO_ROLE,
                 format!("PostgreSQL does not let the role {MONITOR} in: {said}"),
             )
-            .next("hactl plan shows the step that makes the role")),
+            .next("hactl plan    (shows the step that makes the role)")),
             Self::NoServer(said) => {
                 Err(Error::new(codes::POSTGRES_DOWN, format!("no PostgreSQL answers: {said}"))
                     .next("hactl doctor"))

@@ -125,7 +125,7 @@ impl Ssh {
             Error::new(code, what)
                 .host(&host.name)
                 .state("the command may or may not have had its effect")
-                .next("hactl resume, which asks the host what became of it")
+                .next("hactl resume    (asks the host what became of it)")
         };
         let began = Instant::now();
         // A host that answers is waited for as long as the command may take; one that does not, only for a while.
