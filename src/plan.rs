@@ -143,7 +143,7 @@ pub async fn plan<S: Steps>(steps: &S, phases: &[PhaseTasks], state: &RunState) 
 }
 
 /// Whether an earlier step of the same plan would change something that this one may build on.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Earlier {
     NothingChanges,
     SomethingChanges,
@@ -199,6 +199,10 @@ async fn plan_place<S: Steps>(steps: &S, task: &Task, state: &RunState, earlier:
             Earlier::NothingChanges => Outlook::Blocked(reasons),
             Earlier::SomethingChanges => Outlook::AfterEarlier(reasons.join("; ")),
         },
+        // The reads of PostgreSQL go by a role that an earlier step makes.
+        Err(error) if error.code() == codes::POSTGRES_NO_ROLE && earlier == Earlier::SomethingChanges => {
+            Outlook::AfterEarlier(error.one_line())
+        }
         Err(error) => Outlook::CannotLook(error.one_line()),
     };
     planned

@@ -17,10 +17,11 @@ collect() {
 collect stdout <out.pipe 8>&- &
 collect stderr <err.pipe 8>&- &
 
+# What is ours stays private; the command itself gets the umask that programs and package scripts expect.
 # The innermost shell writes how the command itself ended, so that its own 124 is not taken for a timeout.
 # shellcheck disable=SC2016 # expanded by the innermost shell
 timeout -k 10 "$seconds" xargs -0 -x -n 100000 -s 1500000 -a words sh -c \
-  'rc=$1; shift; cd /; "$@" 8>&-; echo "$?" >"$rc"' hactl-words "$1/rc" <input >out.pipe 2>err.pipe &
+  'rc=$1; shift; cd /; umask 022; "$@" 8>&-; echo "$?" >"$rc"' hactl-words "$1/rc" <input >out.pipe 2>err.pipe &
 group=$!
 wait "$group"
 ended=$?
