@@ -316,20 +316,7 @@ impl Psql {
             .as_user("postgres")
             .within(self.within)
     }
-
-    /// The same place, with other SQL.
-    fn with_sql(&self, sql: &str) -> Self {
-        Self {
-            sql: sql.into(),
-            variables: Vec::new(),
-            one_transaction: Atomic::EachStatement,
-            ..self.clone()
-        }
-    }
 }
-
-/// Ends sessions that an attempt left behind, and waits until they are gone.
-const TERMINATE: &str = include_str!("terminate.sql");
 
 /// Hands on one host. It also reads, as a [`HostView`] does.
 #[derive(Debug)]
@@ -408,17 +395,6 @@ impl HostHands<'_> {
     pub async fn psql(&self, psql: &Psql) -> Result<Finished, Failure> {
         let command = psql.command(&self.host, &self.attempting.attempt().application_name());
         self.run(&command).await?.ok("SQL failed")
-    }
-
-    /// Ends the sessions that an attempt left behind, on the server and in the role of `at`, and waits until they
-    /// are gone.
-    ///
-    /// # Errors
-    /// As [`Self::run`]; or a session would not end.
-    pub async fn terminate_sessions(&self, at: &Psql, attempt: &AttemptId) -> Result<(), Failure> {
-        let psql = at.with_sql(TERMINATE).set("left_over", attempt.application_name());
-        let command = psql.command(&self.host, "hactl terminate");
-        self.run(&command).await?.ok("cannot end the sessions that an attempt left behind").map(drop)
     }
 
     /// Runs a shell script that is part of hactl, with arguments as data.

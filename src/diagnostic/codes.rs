@@ -171,6 +171,7 @@ codes! {
     ATTEMPT_OLD_JOURNAL = "attempt::old_journal", OutOfDate, "the host was changed by a newer journal than this one";
     ATTEMPT_OWNER_DAMAGED = "attempt::owner_damaged", Failed, "the file that says whose the host is cannot be understood";
     ATTEMPT_SETUP = "attempt::setup", Failed, "the host cannot take attempts: a folder, a program or space is missing";
+    ATTEMPT_SESSIONS = "attempt::sessions", Failed, "database sessions that an attempt left behind do not end";
     ATTEMPT_UNKNOWN = "attempt::unknown", Failed, "a command began and nobody knows how it ended";
     // postgres
     POSTGRES_NONE = "postgres::none", Usage, "the workspace names no PostgreSQL instance";

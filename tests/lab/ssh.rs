@@ -218,6 +218,24 @@ fn postgres() {
         assert_eq!(pg.query("select 1", &[]).await.unwrap().len(), 1);
         let error = here.postgres("no-such-database").await.unwrap_err();
         assert!(error.one_line().contains("no-such-database"), "{error:?}");
+        // A psql that is killed leaves its statement running; settling ends it.
+        let name = seen.attempt(7).application_name();
+        let hang = Command::new("psql")
+            .args(["-X", "-c", "select pg_sleep(600)"])
+            .env("PGAPPNAME", name.as_str())
+            .as_user("postgres")
+            .within(Duration::from_secs(1));
+        assert_eq!(seen.run(7, &hang).await.unwrap().status, Status::TimedOut);
+        let left = async || {
+            let sql = "select count(*) from pg_stat_activity where application_name = $1";
+            pg.query_one(sql, &[&name]).await.unwrap().get::<_, i64>(0)
+        };
+        assert_eq!(left().await, 1);
+        let state = seen.settle(7).await.unwrap();
+        assert_eq!(
+            (state, left().await),
+            (AttemptState::Finished { command: 1, status: Status::TimedOut }, 0)
+        );
         let stop = Command::new("pg_ctlcluster").args([
             &clusters[0].version,
             &clusters[0].name,
@@ -225,7 +243,7 @@ fn postgres() {
             "-m",
             "fast",
         ]);
-        assert!(seen.run(2, &stop.args(["--skip-systemctl-redirect"])).await.unwrap().succeeded());
+        assert!(seen.run(8, &stop.args(["--skip-systemctl-redirect"])).await.unwrap().succeeded());
         assert_eq!(pg.query("select 1", &[]).await.unwrap_err().code(), codes::POSTGRES_LOST);
         let nobody = here.postgres("postgres").await.unwrap();
         assert!(matches!(nobody, PgAccess::NoServer(_)), "{nobody:?}");

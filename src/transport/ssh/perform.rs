@@ -195,6 +195,7 @@ impl Ssh {
             attempt.folder(&host.name),
             attempt.label.to_string(),
             number.map_or_else(|| "all".to_owned(), |n| n.to_string()),
+            attempt.application_name(),
         ];
         let line = self.root_script(host, SETTLE, "hactl-settle", &arguments);
         let answer = self.ask_twice(host, &line, &[], 2 * MAX_OUTPUT + 4096, SETTLING).await?;
@@ -275,6 +276,11 @@ fn refused(host: &Host, word: &str, detail: &str) -> (Begun, Error) {
                 "the host was changed by record {detail} of this fleet's journal, which this journal lacks"
             ),
             "nothing was started",
+        ),
+        "sessions" => (
+            codes::ATTEMPT_SESSIONS,
+            format!("PostgreSQL sessions that the attempt left behind do not end ({detail})"),
+            "they may still change the database",
         ),
         "owner_damaged" => (
             codes::ATTEMPT_OWNER_DAMAGED,

@@ -1,8 +1,31 @@
 # Makes sure that nothing of an attempt can start late, and reports how it stands.
-# Arguments: marker root fleet run epoch seq folder label which; which is the number of a command, or `all`
+# Arguments: marker root fleet run epoch seq folder label which sessions; which is the number of a command, or `all`;
+# sessions is the application_name of the attempt's database sessions
 # shellcheck disable=SC2154 # common.sh goes before, and its users set these
 marker=$1 root=$2 fleet=$3 run=$4 epoch=$5 seq=$6 folder=$2/$4/$7 label=$8 which=$9
+shift 9
+sessions=$1
 attempt=$folder/$label
+
+# Ends what PostgreSQL still does for the attempt: a killed psql leaves its statement running.
+end_sessions() {
+  command -v psql >/dev/null || return 0
+  for socket in /var/run/postgresql/.s.PGSQL.*; do
+    [ -S "$socket" ] || continue
+    # Chosen first, and ended then: in one condition the planner might end sessions before it compares their names.
+    left=$(printf '%s' "with ours as materialized (select pid from pg_stat_activity
+        where application_name = :'sessions' and pid <> pg_backend_pid())
+      select count(*) from ours where not pg_terminate_backend(pid, 10000)" |
+      PGCONNECT_TIMEOUT=5 timeout 20 runuser -u postgres -- psql -X -q -A -t -w -v ON_ERROR_STOP=1 \
+        -v sessions="$sessions" -h /var/run/postgresql -p "${socket##*.}" -d postgres -f - 2>/dev/null)
+    # A server that nobody can ask is down, and has no sessions.
+    case $? in
+      0) [ "$left" = 0 ] || refuse sessions "$left" ;;
+      2) ;;
+      *) refuse sessions unknown ;;
+    esac
+  done
+}
 
 lock
 check_owner
@@ -26,6 +49,10 @@ if [ -n "${next:-}" ]; then
   mkdir -p -- "$attempt/$next" && : >"$attempt/$next/void" &&
     sync "$attempt/$next/void" "$attempt/$next" "$attempt" "$folder" "$root/$run" "$root" ||
     refuse setup "cannot void a claim"
+fi
+if [ "$which" = all ]; then
+  exec 9>&-
+  if [ "$last" -eq 0 ] || [ "$(state_of "$attempt/$last")" != running ]; then end_sessions; fi
 fi
 say "command $last"
 if [ "$last" -gt 0 ]; then report "$attempt/$last"; else say never; fi
