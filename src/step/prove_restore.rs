@@ -94,12 +94,19 @@ fn said_number(said: &Said, word: &str) -> f64 {
     said.get(word).and_then(|text| text.parse().ok()).unwrap_or(0.0)
 }
 
+/// What pgBackRest says where it cannot decrypt its own index, or the index is damaged in both of its copies.
+const UNREADABLE: &str = "unable to load info file";
+
+fn unreadable() -> Error {
+    let what = "the repository cannot be decrypted with the pass phrase in [pgbackrest] cipher_pass (or both copies of its \
+                index are damaged)";
+    Error::new(codes::PROVE_PASS, what).state("nothing was restored")
+}
+
 /// The newest backup that could be restored.
 fn newest(info: &Info) -> Result<&Backup> {
-    if info.status.message.contains("unable to load info file") || info.status.code == 99 {
-        let what = "the repository cannot be decrypted with the pass phrase in [pgbackrest] cipher_pass, or its index is \
-                    damaged";
-        return Err(Error::new(codes::PROVE_PASS, what).state("nothing was restored"));
+    if info.status.code == 99 {
+        return Err(unreadable());
     }
     info.backup.iter().filter(|b| b.error != Some(true)).max_by_key(|b| b.timestamp.stop).ok_or_else(|| {
         let what = format!("the repository holds no backup: {}", info.status.message);
@@ -117,6 +124,11 @@ impl ProveRestore {
 
     async fn info(&self, prover: &Prover<'_>) -> Result<Info> {
         let text = prover.text("info", &[self.stanza.as_str()], Input::nothing(), LONG).await?;
+        // What cannot be decrypted is quoted in it as it is.
+        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if text.contains(UNREADABLE) {
+            return Err(unreadable());
+        }
         let value = serde_json::from_str(&text)
             .map_err(|e| Error::new(codes::PGBACKREST_ODD, "pgbackrest info printed no JSON").source(e))?;
         Info::parse(value)

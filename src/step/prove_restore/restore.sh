@@ -14,8 +14,7 @@ restore() {
   backrest --stanza="$stanza" --pg1-path="$base/data" --type=lsn --target="$lsn" --target-exclusive --target-action=pause \
     --archive-mode=off --tablespace-map-all="$base/tablespaces" --process-max=2 --log-level-console=info --log-level-stderr=off restore \
     >"$base/log/restore" 2>&1 || :
-  grep -q 'restore command end: completed successfully' "$base/log/restore" ||
-    die "pgBackRest could not restore: $(grep -E -A3 'ERROR|ASSERT' "$base/log/restore" | head -20)"
+  grep -q 'restore command end: completed successfully' "$base/log/restore" || damaged "$stanza"
   ended=$(date +%s.%N)
   # What the server that is proven was told by ALTER SYSTEM is not for the throwaway.
   : >"$base/data/postgresql.auto.conf"
@@ -27,6 +26,17 @@ restore() {
   du -sB1 "$base/data" | awk '{print "restored_bytes " $1}'
   awk -F': *' '/^Data page checksum version/ {print "checksums " $2}' "$base/log/control"
   awk -F': *' '/^Database system identifier/ {print "system_identifier " $2}' "$base/log/control"
+}
+
+# Why restoring failed. pgBackRest's own words do not always name the object, so all of the backup is checked for that.
+damaged() {
+  local label
+  label=$(sed -n 's/.*restore backup set \([^ ,]*\).*/\1/p' "$base/log/restore" | head -1)
+  if [ -n "$label" ] && ! grep -qE 'CryptoError|unable to load info' "$base/log/restore"; then
+    backrest --stanza="$1" --set="$label" --log-level-console=info verify 2>&1 |
+      sed -nE "s/.*INFO: (invalid (checksum|size)|missing[a-z ]*|file missing) '(.*)'.*/invalid object \3/p" | head -5 >&2
+  fi
+  die "pgBackRest could not restore: $(grep -E -A3 'ERROR|ASSERT' "$base/log/restore" | head -20)"
 }
 
 # Arguments: LSN. Goes on with the recovery to this point, and waits there. Only forwards.

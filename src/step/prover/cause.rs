@@ -62,17 +62,14 @@ fn recognise(said: &str) -> Option<(Code, String)> {
         );
         return Some((codes::PROVE_DAMAGED, what));
     }
-    let damage =
-        ["zst error", "lz4 error", "bad decrypt", "checksum", "corruption detected", "invalid checksum"];
+    if let Some(object) = said.lines().find_map(|line| line.strip_prefix("invalid object ")) {
+        let what =
+            format!("the object {} of the repository is damaged: it is not what was written", object.trim());
+        return Some((codes::PROVE_DAMAGED, what));
+    }
+    let damage = ["zst error", "lz4 error", "bad decrypt", "checksum", "corruption detected"];
     let line = said.lines().find(|line| damage.iter().any(|word| line.contains(word)))?;
-    let file = said
-        .lines()
-        .find_map(|line| between(line, "invalid object ", "\n").or(line.strip_prefix("invalid object ")));
-    let what = match file {
-        Some(file) => format!("the object {file} of the repository is damaged: {}", line.trim()),
-        None => format!("the repository is damaged: {}", line.trim()),
-    };
-    Some((codes::PROVE_DAMAGED, what))
+    Some((codes::PROVE_DAMAGED, format!("the repository is damaged: {}", line.trim())))
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -120,6 +117,9 @@ mod tests {
         );
         assert_eq!(code, codes::PROVE_DAMAGED);
         assert!(what.contains("zst error"));
+        let (_, what) =
+            named("invalid object 1F/pg_data/base/1/2.zst\npgBackRest could not restore: checksum");
+        assert!(what.contains("1F/pg_data/base/1/2.zst of the repository"), "{what}");
         assert_eq!(recognise("something else"), None);
     }
 }
