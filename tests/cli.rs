@@ -252,7 +252,7 @@ fn the_golden_journal_is_told_in_words() {
         4  2026-11-21 12:00:04  ada@desk took the journal over from another machine
                                 (epoch 2)
         5  2026-11-21 12:00:06  bucket: cannot tell: no answer
-        6  2026-11-21 12:00:07  bucket: is there already
+        6  2026-11-21 12:00:07  bucket: nothing to change
         7  2026-11-21 12:00:09  bucket: verifying
         8  2026-11-21 12:00:10  bucket: verified
                                   versioning is on
@@ -529,4 +529,36 @@ fn what_was_not_begun_cannot_be_taken_back_verified_or_built_upon() {
     --- stdout
     nothing was recorded yet
     ");
+}
+
+#[test]
+fn two_hactls_do_not_work_in_one_workspace() {
+    let place = unreachable();
+    place.write(".hactl/lock", r#"{"user":"ada","machine":"desk","pid":1,"since":"2026-11-21T12:00:00Z","command":"hactl phase run 0"}"#);
+    let lock = std::fs::File::open(place.path().join(".hactl/lock")).unwrap();
+    lock.lock().unwrap();
+    assert_snapshot!(place.hactl(&["phase", "run", "0"]), @"
+    exit 4
+    --- stderr
+    error[lock::held]: another hactl works here: ada@desk (process 1), since
+      2026-11-21T12:00:00Z, with: hactl phase run 0
+      now:     nothing was changed by this one
+      next:    wait for it, or end it with Ctrl-C where it runs
+      next:    meanwhile: hactl status
+    ");
+    assert_eq!(place.hactl(&["status"]).status, 0);
+}
+
+#[test]
+fn a_run_as_json_is_one_object_a_line_with_the_error_last() {
+    let ran = unreachable().hactl(&["--output", "json", "phase", "run", "0"]);
+    let events: Vec<serde_json::Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names.first(), Some(&"recorded"), "{ran}");
+    assert_eq!(names.last(), Some(&"error"), "{ran}");
+    let error = events.last().unwrap();
+    assert_eq!((&error["code"], &error["exit"]), (&"ssh::unreachable".into(), &1.into()), "{ran}");
+    assert_eq!((&error["step"], &error["host"]), (&"jq".into(), &"node-1".into()), "{ran}");
+    assert!(ran.stderr.contains("error[ssh::unreachable]"), "{ran}");
 }

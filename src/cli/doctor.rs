@@ -147,7 +147,7 @@ fn tell(found: &Found, out: &Out) -> Result<()> {
                 Verdict::Fail => "FAIL",
             };
             out.wrapped(&format!("{verdict}  {}: {}", found.what, found.text), 6)?;
-            found.next.iter().try_for_each(|next| out.say(format!("      next: {}", out.typed_here(next))))
+            found.next.iter().try_for_each(|next| out.say(out.next_move("      next: ", next)))
         }
     }
 }

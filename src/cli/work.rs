@@ -187,9 +187,8 @@ pub fn status(session: &Session) -> Status {
 pub fn say_next(session: &Session, out: &Out) -> Result<()> {
     match out.format() {
         Format::Json => Ok(()),
-        Format::Human => status(session)
-            .next
-            .iter()
-            .try_for_each(|next| out.say(format!("next: {}", out.typed_here(next)))),
+        Format::Human => {
+            status(session).next.iter().try_for_each(|next| out.say(out.next_move("next: ", next)))
+        }
     }
 }

@@ -49,7 +49,7 @@ pub fn text(error: &Error, look: Look, out: &Out) -> String {
         let _ = writeln!(text, "{}", words::wrap(&format!("  now:     {state}"), width, 11));
     }
     for next in error.next_moves() {
-        let _ = writeln!(text, "  next:    {}", out.typed_here(next));
+        let _ = writeln!(text, "{}", out.next_move("  next:    ", next));
     }
     text
 }

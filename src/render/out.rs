@@ -83,6 +83,20 @@ impl Out {
         self.width
     }
 
+    /// A command to type next under a label. What explains the command goes to a line of its own where both do not fit:
+    /// the command itself is never broken.
+    #[must_use]
+    pub fn next_move(&self, label: &str, next: &str) -> String {
+        let line = format!("{label}{}", self.typed_here(next));
+        match line.rsplit_once("    (") {
+            Some((command, why)) if line.chars().count() > self.width => {
+                let why = words::wrap(&format!("{:1$}({why}", "", label.len()), self.width, label.len() + 1);
+                format!("{command}\n{why}")
+            }
+            Some(_) | None => line,
+        }
+    }
+
     /// Prints text for a person, cleaned, with a newline.
     ///
     /// # Errors
@@ -141,5 +155,16 @@ mod tests {
         let out = out.in_workspace(Some("my fleet".into()));
         let wanted = "mend it, then: hactl --workspace 'my fleet' resume    (or hactl lab down)";
         assert_eq!(out.typed_here(next), wanted);
+    }
+
+    #[test]
+    fn a_command_is_never_broken_and_what_explains_it_may_be() {
+        let out = Out::new(Format::Human).in_workspace(Some("rehearsal".into()));
+        let next = "hactl resume    (looks at what became of base-backup on node-1, and goes on with it)";
+        insta::assert_snapshot!(out.next_move("  next:    ", next), @"
+        next:    hactl --workspace rehearsal resume
+                 (looks at what became of base-backup on node-1, and goes on with it)
+        ");
+        assert_eq!(out.next_move("next: ", "hactl status"), "next: hactl --workspace rehearsal status");
     }
 }

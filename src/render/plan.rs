@@ -25,7 +25,7 @@ fn describe(text: &mut String, planned: &Planned) {
     let Planned { place, title, gate, outlook, way_back, returns, notes } = planned;
     let (mark, what) = match outlook {
         Outlook::Done => (' ', "done and verified"),
-        Outlook::AlreadyThere => (' ', "there already, would be verified"),
+        Outlook::AlreadyThere => (' ', "nothing to change, would be verified"),
         Outlook::WillChange(_) => ('+', "would change"),
         Outlook::Blocked(_) => ('!', "BLOCKED"),
         Outlook::AfterEarlier(_) => ('?', "known only after earlier steps"),

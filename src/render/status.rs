@@ -49,8 +49,8 @@ pub fn text(status: &Status, now: Timestamp, out: &Out) -> String {
     let mut text = words::wrap(&words::clean(&text), width, 6);
     // Commands are not wrapped, so that they can be copied.
     for (index, next) in status.next.iter().enumerate() {
-        text.push_str(if index == 0 { "\n\nnext:  " } else { "\n       " });
-        text.push_str(&out.typed_here(next));
+        text.push_str(if index == 0 { "\n\n" } else { "\n" });
+        text.push_str(&out.next_move(if index == 0 { "next:  " } else { "       " }, next));
     }
     text
 }

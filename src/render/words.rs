@@ -177,7 +177,7 @@ pub fn of_record(record: &Record) -> Told {
 
 fn of_observed(place: &Place, observed: &Observed) -> Told {
     match observed {
-        Observed::Applied(_) => Told::at(place, Kind::Lasting, "is there already"),
+        Observed::Applied(_) => Told::at(place, Kind::Lasting, "nothing to change"),
         Observed::NotApplied { change, .. } => {
             Told::at(place, Kind::Moment, format!("will change: {}", change.summary))
         }
