@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use hactl::diagnostic::codes;
 
+use crate::sshd::until;
 use crate::{Test, one, place, torture, world};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -105,6 +106,9 @@ async fn a_lost_connection_is_opened_again() {
     sshd.cut();
     here.reach().await.unwrap();
     assert_eq!(sshd.log().matches("Accepted publickey").count(), 2);
+    // When it is dropped, nothing of it stays: no master, no connection.
+    drop(world);
+    until("the connections end", || sshd.connections().is_empty()).await;
 }
 
 async fn many_at_once_are_at_most_eight() {

@@ -115,3 +115,20 @@ pub(super) fn random<const BYTES: usize>() -> io::Result<String> {
     getrandom::fill(&mut bytes).map_err(|e| io::Error::other(e.to_string()))?;
     Ok(hex::encode(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{TooMuch, bounded, line};
+
+    #[tokio::test]
+    async fn what_a_host_sends_is_bounded() {
+        assert!(matches!(bounded(Some(tokio::io::repeat(7)), 1 << 20).await, Err(TooMuch)));
+        assert!(matches!(bounded(Some([7; 9].as_slice()), 9).await, Ok(bytes) if bytes == [7; 9]));
+        assert!(matches!(bounded(Some([7; 10].as_slice()), 9).await, Err(TooMuch)));
+    }
+
+    #[test]
+    fn words_are_quoted_whatever_they_are() {
+        assert_eq!(line(["echo", "", "it's", "$(id)\n`id`"]), "'echo' '' 'it'\\''s' '$(id)\n`id`'");
+    }
+}

@@ -4,11 +4,12 @@
 //! and neither opening, checking nor closing it can hang: ssh runs as a child that is killed at the deadline, and what
 //! may block at the end is left to a process of its own.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openssh::{ForwardType, Session};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
@@ -37,11 +38,18 @@ pub(super) struct Live {
     /// It owns nothing: dropping it does nothing.
     pub(super) session: Session,
     dir: PathBuf,
+    ended: Cell<bool>,
 }
 
 impl Live {
     fn control(&self) -> PathBuf {
         self.dir.join("m")
+    }
+
+    /// From now on somebody else ends it.
+    fn left_to_another(&self) -> PathBuf {
+        self.ended.set(true);
+        self.control()
     }
 
     /// Does the master process still answer? It says nothing of the host.
@@ -73,27 +81,43 @@ impl Live {
         let _ = timeout(LOCAL, request).await;
         let _ = std::fs::remove_file(local);
     }
-
-    /// Tells the master to end. It never blocks: a program of its own does the telling.
-    fn end(&self) {
-        let told = std::process::Command::new("ssh")
-            .args(["-F", "/dev/null", "-O", "exit", "-S"])
-            .arg(self.control())
-            .arg("hactl")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        // Reaped on a thread, because a wedged master may keep it waiting.
-        if let Ok(mut child) = told {
-            std::thread::spawn(move || child.wait());
-        }
-    }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.end();
+        if !self.ended.get() {
+            let control = self.control();
+            // On a thread, because a wedged master may keep it waiting.
+            std::thread::spawn(move || end(&[control]));
+        }
+    }
+}
+
+/// How long ending masters may take together.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Tells masters to end. One that does not within [`ENDING`] is left to its own idle time.
+pub(super) fn end(controls: &[PathBuf]) {
+    let tell = |control: &PathBuf| {
+        std::process::Command::new("ssh")
+            .args(["-F", "/dev/null", "-O", "exit", "-S"])
+            .arg(control)
+            .arg("hactl")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()
+    };
+    let mut telling: Vec<_> = controls.iter().filter_map(tell).collect();
+    let until = Instant::now() + ENDING;
+    while !telling.is_empty() && Instant::now() < until {
+        telling.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for mut child in telling {
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
@@ -138,10 +162,15 @@ impl Master {
         }
     }
 
-    pub(super) async fn close(&self) {
-        if let Ok(mut live) = timeout(LOCAL, self.live.lock()).await {
-            *live = None;
-        }
+    /// Forgets the connection, and gives its control socket to be ended.
+    pub(super) async fn take(&self) -> Option<PathBuf> {
+        let mut live = timeout(LOCAL, self.live.lock()).await.ok()?;
+        live.take().map(|live| live.left_to_another())
+    }
+
+    /// The same where nobody else can use it any more.
+    pub(super) fn take_now(&mut self) -> Option<PathBuf> {
+        self.live.get_mut().take().map(|live| live.left_to_another())
     }
 }
 
@@ -209,7 +238,7 @@ async fn connect(way: &Way<'_>) -> Result<Live> {
     match timeout(way.limit(), child.wait()).await {
         Ok(Ok(status)) if status.success() => {
             let session = Session::resume_mux(control.into_boxed_path(), Some(log.into_boxed_path()));
-            Ok(Live { session, dir })
+            Ok(Live { session, dir, ended: Cell::new(false) })
         }
         Ok(Ok(_failure)) => Err(way.trouble(&log, Late::No)),
         Ok(Err(e)) => Err(failed(e)),

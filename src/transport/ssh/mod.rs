@@ -93,6 +93,14 @@ impl fmt::Debug for Ssh {
     }
 }
 
+impl Drop for Ssh {
+    fn drop(&mut self) {
+        let controls: Vec<_> = self.masters.values_mut().filter_map(Master::take_now).collect();
+        // Before the directory with their sockets goes.
+        master::end(&controls);
+    }
+}
+
 impl Ssh {
     /// Prepares connections to the hosts of a workspace; nothing is opened or made yet.
     #[must_use]
@@ -122,9 +130,12 @@ impl Ssh {
 
     /// Closes every connection, within a few seconds.
     pub async fn close(&self) {
+        let mut controls = Vec::new();
         for master in self.masters.values() {
-            master.close().await;
+            controls.extend(master.take().await);
         }
+        // Ending waits for other processes, for a bounded time.
+        let _ = tokio::task::spawn_blocking(move || master::end(&controls)).await;
     }
 
     fn timing(&self) -> Timing {
