@@ -43,6 +43,20 @@ pub(crate) fn keygen(path: &Path) {
     assert!(made.success());
 }
 
+/// The host that an sshd on `port` with its files in `dir` plays.
+pub(crate) fn host(name: &str, port: u16, dir: &Path) -> Host {
+    Host {
+        name: HostName::new(name).unwrap(),
+        address: "127.0.0.1".parse().unwrap(),
+        private_address: None,
+        roles: Vec::new(),
+        port,
+        user: "root".parse().unwrap(),
+        identity: Some(dir.join("id")),
+        jump: None,
+    }
+}
+
 /// Waits for a condition, at most 20 s.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
@@ -163,16 +177,7 @@ impl Sshd {
 
     /// Its host, with a name.
     pub(crate) fn host(&self, name: &str) -> Host {
-        Host {
-            name: HostName::new(name).unwrap(),
-            address: "127.0.0.1".parse().unwrap(),
-            private_address: None,
-            roles: Vec::new(),
-            port: self.port,
-            user: "root".parse().unwrap(),
-            identity: Some(self.dir.path().join("id")),
-            jump: None,
-        }
+        host(name, self.port, self.dir.path())
     }
 
     pub(crate) fn public_key(&self) -> String {

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_attempt_survives_a_cut_link,
     an_attempt_on_a_dead_host_is_unclear_and_found_later,
     a_void_claim_can_never_start,
+    voiding_and_claiming_race_to_one_answer,
     commands_go_in_order,
     the_owner_file_is_obeyed,
     a_timeout_ends_even_what_ignores_it,
@@ -136,6 +137,34 @@ async fn a_void_claim_can_never_start() {
     assert_eq!(ssh.settle(&host, &attempt(1)).await.unwrap(), AttemptState::Never);
     assert!(ssh.perform(&host, &attempt(2), 1, &command).await.unwrap().succeeded());
     assert!(proof.exists());
+}
+
+async fn voiding_and_claiming_race_to_one_answer() {
+    let (sshd, ssh, host) = one();
+    let (mut ran, mut void) = (0, 0);
+    for number in 1..=16 {
+        let proof = sshd.dir.path().join(format!("proof-{number}"));
+        let command = Command::new("touch").arg(proof.to_str().unwrap());
+        let id = attempt(number);
+        let settle = async {
+            // Sooner and later within the time that a claim takes.
+            tokio::time::sleep(Duration::from_millis(u64::from(number % 8) * 8)).await;
+            ssh.settle(&host, &id).await.unwrap()
+        };
+        let (outcome, state) = tokio::join!(ssh.perform(&host, &id, 1, &command), settle);
+        match outcome {
+            Ok(finished) => {
+                assert!(finished.succeeded() && proof.exists() && state != AttemptState::Never);
+                ran += 1;
+            }
+            Err(failure) => {
+                assert_eq!(not_started(Err(failure)).code(), codes::ATTEMPT_VOID);
+                assert!(!proof.exists() && state == AttemptState::Never);
+                void += 1;
+            }
+        }
+    }
+    assert!(ran + void == 16 && void > 0, "{ran} ran, {void} void");
 }
 
 async fn commands_go_in_order() {

@@ -2,9 +2,10 @@
 
 use hactl::diagnostic::codes;
 use hactl::transport::ssh::host_key::{self, Pinned};
+use hactl::transport::ssh::{Ssh, Timing};
 use hactl::workspace::Host;
 
-use crate::sshd::{self, Sshd, until};
+use crate::sshd::{self, Sshd, host, until};
 use crate::{Test, attempt, not_started, one, sh};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -14,7 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![
     nobody_there_is_told_apart,
     a_key_is_fetched_without_logging_in,
     a_jump_host_is_strict_too,
-    the_users_configuration_and_agent_stay_unused,
+    the_users_agent_stays_unused,
 ];
 
 async fn an_unknown_key_is_refused() {
@@ -100,7 +101,7 @@ async fn a_jump_host_is_strict_too() {
     );
 }
 
-async fn the_users_configuration_and_agent_stay_unused() {
+async fn the_users_agent_stays_unused() {
     // An agent that holds the right key, and a host that accepts it: with a wrong identity file the login must fail.
     let (sshd, _ssh, host) = one();
     let wrong = sshd.dir.path().join("wrong");
@@ -120,11 +121,40 @@ async fn the_users_configuration_and_agent_stay_unused() {
         .status()
         .unwrap();
     assert!(added.success());
-    let host = Host { identity: Some(wrong), ..host };
-    let ssh = sshd.ssh(vec![host.clone()]);
-    // The configuration says so by itself; the environment is cleared beside it.
-    let error = not_started(ssh.perform(&host, &attempt(1), 1, &sh("true")).await);
+    // With that agent in the environment plain ssh logs in, and hactl does not.
+    let option = |name: &str, path: &std::path::Path| format!("-o{name}={}", path.display());
+    let plain = std::process::Command::new("ssh")
+        .args(["-F", "/dev/null", "-p", &sshd.port.to_string(), "-oHostKeyAlias=node-1", "-i"])
+        .arg(&wrong)
+        .args([&option("UserKnownHostsFile", &sshd.known_hosts()), "root@127.0.0.1", "true"])
+        .env("SSH_AUTH_SOCK", &socket)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    let ours = std::process::Command::new(std::env::current_exe().unwrap())
+        .env("SSH_AUTH_SOCK", &socket)
+        .env(INNER_LOGIN, format!("{} {}", sshd.port, sshd.dir.path().display()))
+        .output()
+        .unwrap();
     agent.kill().unwrap();
     agent.wait().unwrap();
-    assert_eq!(error.code(), codes::SSH_LOGIN, "{error:?}");
+    assert!(plain.success());
+    assert_eq!(String::from_utf8_lossy(&ours.stdout), codes::SSH_LOGIN.name());
+    assert_eq!(host.user.as_str(), "root");
+}
+
+/// Set in the process that [`the_users_agent_stays_unused`] starts: the port and the folder of its sshd.
+pub(crate) const INNER_LOGIN: &str = "HACTL_TEST_INNER_LOGIN";
+
+/// Tries a login with the wrong key and prints what became of it.
+pub(crate) async fn inner_login(where_to: String) {
+    let (port, dir) = where_to.split_once(' ').unwrap();
+    let dir = std::path::Path::new(dir);
+    let host = Host { identity: Some(dir.join("wrong")), ..host("node-1", port.parse().unwrap(), dir) };
+    let root = dir.join("root").display().to_string();
+    let ssh = Ssh::with(vec![host.clone()], dir.join("known_hosts"), root, Timing::default());
+    match ssh.perform(&host, &attempt(1), 1, &sh("true")).await {
+        Ok(_) => print!("logged in"),
+        Err(failure) => print!("{}", failure.error().code()),
+    }
 }
