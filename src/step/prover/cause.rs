@@ -47,7 +47,7 @@ fn recognise(said: &str) -> Option<(Code, String)> {
         let what = "the repository cannot be decrypted with the pass phrase in [pgbackrest] cipher_pass";
         return Some((codes::PROVE_PASS, what.to_owned()));
     }
-    if said.contains("recovery ended before configured recovery target") {
+    if said.contains("the throwaway did not reach the point") {
         let mut missing = said.lines().filter_map(|line| between(line, "unable to find ", " in the archive"));
         if let Some(segment) = missing.rfind(|name| !name.ends_with(".history")) {
             let what = format!(
@@ -56,11 +56,11 @@ fn recognise(said: &str) -> Option<(Code, String)> {
             return Some((codes::PROVE_WAL_MISSING, what));
         }
         let last = said.lines().rev().find_map(|line| between(line, "restored log file \"", "\""));
-        let what = format!(
-            "the WAL segment {} of the archive is damaged: replay ends within it",
-            last.unwrap_or("?")
-        );
-        return Some((codes::PROVE_DAMAGED, what));
+        if let (Some(last), true) = (last, said.contains("recovery ended before configured recovery target"))
+        {
+            let what = format!("the WAL segment {last} of the archive is damaged: replay ends within it");
+            return Some((codes::PROVE_DAMAGED, what));
+        }
     }
     if let Some(object) = said.lines().find_map(|line| line.strip_prefix("invalid object ")) {
         let what =
@@ -104,10 +104,17 @@ mod tests {
 
         let (code, what) = named(
             "INFO: unable to find 00000002.history in the archive\n x LOG:  restored log file \"000000010000000000000009\" \
-             from archive\n x FATAL:  recovery ended before configured recovery target was reached",
+             from archive\n x FATAL:  recovery ended before configured recovery target was reached\nthe throwaway did not reach the point",
         );
         assert_eq!(code, codes::PROVE_DAMAGED);
         assert!(what.contains("000000010000000000000009"), "{what}");
+
+        // The very first segment: there recovery does not even begin.
+        let (code, _) = named(
+            "INFO: unable to find 000000010000000000000007 in the archive\n x FATAL:  could not locate required checkpoint \
+             record at 0/703D7F0\nthe throwaway did not reach the point",
+        );
+        assert_eq!(code, codes::PROVE_WAL_MISSING);
 
         let (code, _) = named("ERROR: [055]: unable to load info file '/pgbackrest/backup/main/backup.info'");
         assert_eq!(code, codes::PROVE_PASS);
