@@ -1123,7 +1123,7 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__status)
-            opts="-h --workspace --output --yes --help"
+            opts="-h --offline --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

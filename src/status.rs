@@ -13,6 +13,8 @@ use crate::journal::record::{Grade, Operator, Place};
 use crate::name::{FleetName, PhaseId, RunId, RunbookName};
 use crate::proof::{self, Freshness, Standing};
 use crate::runbook::{Phase, Runbook, Step};
+use crate::step::StepKind as _;
+use crate::step::nightly_dump::NightlyDump;
 use crate::workspace::Workspace;
 
 /// Where everything stands.
@@ -32,8 +34,25 @@ pub struct Status {
     pub phases: Vec<PhaseStatus>,
     /// The components, in order.
     pub components: Vec<ComponentStatus>,
+    /// The newest dump in the bucket, where a runbook takes one every night and somebody looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dump: Option<DumpStatus>,
     /// What to type next, the first one first.
     pub next: Vec<String>,
+}
+
+/// What looking for the newest good dump found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DumpStatus {
+    /// It is there, and not older than a night.
+    Fresh(Timestamp),
+    /// It is there, and a night was missed.
+    Stale(Timestamp),
+    /// There is none.
+    None,
+    /// The bucket could not be looked at, and why.
+    Unknown(String),
 }
 
 /// The run.
@@ -172,9 +191,20 @@ impl Status {
             drift,
             phases,
             components,
+            dump: None,
             next,
         }
     }
+}
+
+/// True where the runbook's nightly dump is set up, so that the bucket must hold one that is not older than a night.
+#[must_use]
+pub fn expects_dumps(workspace: &Workspace, runbook: &Runbook, state: &RunState) -> bool {
+    let mut nightly = runbook.steps().filter(|(_, step)| step.action.kind == NightlyDump::NAME);
+    nightly.any(|(_, step)| {
+        let verified = |place: &Place| state.checkpoint(place).is_some_and(|c| c.state == State::Verified);
+        places(workspace, step).iter().any(verified)
+    })
 }
 
 fn phase_status(workspace: &Workspace, phase: &Phase, state: &RunState) -> PhaseStatus {

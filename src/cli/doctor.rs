@@ -98,7 +98,7 @@ impl Doctor {
     /// Every problem of the files; what is found wrong outside them makes the exit status 1.
     pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
         let found = work::looking(global, out, async |glance, fleet| {
-            let place = Place { step: doctor()?, host: None };
+            let place = nowhere()?;
             let view = fleet.world().view(&place);
             let workspace = &glance.workspace;
             let _waiting = out.is_watched().then(|| Waiting::new("examining, nothing is changed"));
@@ -133,8 +133,10 @@ impl Doctor {
 }
 
 /// A view looks from a place; this one is of no runbook.
-fn doctor() -> Result<StepId> {
-    StepId::new("doctor").map_err(|e| Error::new(codes::INTERNAL, "a name that is none").source(e))
+pub(super) fn nowhere() -> Result<Place> {
+    let step =
+        StepId::new("looking").map_err(|e| Error::new(codes::INTERNAL, "a name that is none").source(e))?;
+    Ok(Place { step, host: None })
 }
 
 fn tell(found: &Found, out: &Out) -> Result<()> {

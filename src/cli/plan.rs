@@ -64,6 +64,9 @@ impl PlanArgs {
 
     fn glance(&self, global: &Global, out: &Out) -> Result<Plan> {
         work::looking(global, out, async |glance, fleet| {
+            if out.format() == Format::Human {
+                glance.drift.iter().try_for_each(|what| out.wrapped(&format!("CHANGED: {what}"), 9))?;
+            }
             self.look(fleet, &glance.runbook, &glance.state, out).await
         })
     }

@@ -87,9 +87,6 @@ pub fn looking<T>(
 ) -> Result<T> {
     let glance = Glance::at(&global.file()?)?;
     enter(&glance.workspace)?;
-    if out.format() == Format::Human {
-        glance.drift.iter().try_for_each(|sentence| out.wrapped(&format!("CHANGED: {sentence}"), 9))?;
-    }
     runtime::block_on(async {
         let progress = Rc::new(Progress::new(out));
         let redactor = Rc::new(Redactor::new());
@@ -126,6 +123,21 @@ pub fn enter(workspace: &Workspace) -> Result<()> {
         visible.push(path);
     }
     crate::lab::enter(&Lab::named(name), &visible)
+}
+
+/// Can the workspace's servers be looked at from here? Those of a lab that is down cannot.
+#[cfg(all(feature = "lab", target_os = "linux"))]
+pub fn is_there(workspace: &Workspace) -> bool {
+    use crate::lab::{Lab, LabName, is_sealed};
+
+    let Some(name) = &workspace.lab else { return true };
+    is_sealed() || LabName::new(name).is_ok_and(|name| Lab::named(name).is_up().unwrap_or(false))
+}
+
+/// Can the workspace's servers be looked at from here? Without labs, those of a lab cannot.
+#[cfg(not(all(feature = "lab", target_os = "linux")))]
+pub fn is_there(workspace: &Workspace) -> bool {
+    workspace.lab.is_none()
 }
 
 /// A rehearsal needs a lab, and this hactl has none.

@@ -35,7 +35,7 @@ use crate::name::HostName;
 
 pub use host::{Missing, Need, become_root, install_packages, missing_packages, require};
 pub use progress::Progress;
-pub use seal::enter;
+pub use seal::{enter, is_sealed};
 pub use snapshot::Snapshot;
 pub use state::{LabName, Link, MachineKind, MachineState, Power, Scene, State, Work};
 pub use status::{Reality, Running, Seen, Status};

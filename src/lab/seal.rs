@@ -76,6 +76,12 @@ pub fn enter(lab: &Lab, visible: &[PathBuf]) -> Result<()> {
     Err(refused(lab, "cannot be entered").source(command.exec()))
 }
 
+/// Is this process one that [`enter`] started? Whether the seal is whole is [`enter`]'s to check.
+#[must_use]
+pub fn is_sealed() -> bool {
+    std::env::var_os(VARIABLE).is_some()
+}
+
 fn kept(all: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (OsString, OsString)> {
     all.filter(|(name, _)| {
         let name = name.to_string_lossy();

@@ -8,7 +8,7 @@ use super::Out;
 use super::words::{self, count, day, span};
 use crate::engine::state::State;
 use crate::proof::{Freshness, Standing};
-use crate::status::{ComponentStatus, PhaseStatus, PlaceStatus, PropertyStatus, Reached, Status};
+use crate::status::{ComponentStatus, DumpStatus, PhaseStatus, PlaceStatus, PropertyStatus, Reached, Status};
 
 /// The text, wrapped to `width`, without an end of line.
 #[must_use]
@@ -45,6 +45,17 @@ pub fn text(status: &Status, now: Timestamp, out: &Out) -> String {
         for component in &status.components {
             describe_component(&mut text, component, now);
         }
+    }
+    if let Some(dump) = &status.dump {
+        let age = |taken: &Timestamp| span(now.duration_since(*taken));
+        let _ = match dump {
+            DumpStatus::Fresh(taken) => writeln!(text, "\nnewest good dump: {} old", age(taken)),
+            DumpStatus::Stale(taken) => {
+                writeln!(text, "\nWARNING: the newest good dump is {} old, a night was missed", age(taken))
+            }
+            DumpStatus::None => writeln!(text, "\nWARNING: there is no good dump in the bucket"),
+            DumpStatus::Unknown(why) => writeln!(text, "\nWARNING: cannot look for the newest dump: {why}"),
+        };
     }
     let mut text = words::wrap(&words::clean(&text), width, 6);
     // Commands are not wrapped, so that they can be copied.
