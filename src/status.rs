@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::engine::doubt::decision_name;
 use crate::engine::state::State;
-use crate::journal::RunState;
 use crate::journal::record::{Grade, Operator, Place};
+use crate::journal::{Checkpoint, RunState};
 use crate::name::{FleetName, PhaseId, RunId, RunbookName};
 use crate::proof::{self, Freshness, Standing};
 use crate::runbook::{Phase, Runbook, Step};
@@ -228,6 +228,11 @@ fn phase_status(workspace: &Workspace, phase: &Phase, state: &RunState) -> Phase
     let retreating = newest.is_some_and(|place| {
         matches!(place.state, State::RollingBack | State::RolledBack | State::RollbackFailed)
     });
+    // What this run did not make stays as it is in a rollback, and does not make it unfinished.
+    let standing = places
+        .iter()
+        .any(|p| p.state != State::RolledBack && state.checkpoint(&p.place).is_some_and(Checkpoint::is_ours));
+    let untouched = untouched || (retreating && !standing);
     let reached = match (untouched, ended) {
         // A phase without places is done once it was run.
         (true, _) if !state.phase_done(&phase.id) || !places.is_empty() => Reached::NotBegun,
@@ -478,8 +483,20 @@ action.manual = { instructions = "Do it too.", way_back = "Undo it." }
         assert_eq!((reached, next.starts_with("hactl phase rollback 0")), (Reached::HalfTakenBack, true));
         history.roll_back("one", 1);
         assert_eq!(history.reached().0, Reached::NotBegun);
+        let observed = Observed::Applied(Outputs::new());
+        history.add(Record::Observed { place: place("one"), observed });
+        assert_eq!(history.reached().0, Reached::Begun);
         history.apply("one", 2);
         assert_eq!(history.reached().0, Reached::Begun);
+    }
+
+    #[test]
+    fn what_the_run_did_not_make_does_not_keep_a_rollback_from_being_finished() {
+        let mut history = History::begun();
+        history.add(Record::Observed { place: place("one"), observed: Observed::Applied(Outputs::new()) });
+        history.apply("two", 1);
+        history.roll_back("two", 1);
+        assert_eq!(history.reached().0, Reached::NotBegun);
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Asker {
     /// # Errors
     /// The terminal failed, or Ctrl-C was pressed.
     pub fn confirm(&self, text: &str, prompt: &str) -> Result<Answer> {
-        let text = words::wrap(&words::clean(text), self.out.width(), 4);
+        let text = words::wrap(&words::clean(text), self.out.width(), 10);
         self.progress.suspend(|| {
             show(&format!("\n{text}\n"))?;
             match self.answers {

@@ -78,7 +78,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             | State::RollingBack
             | State::RollbackFailed => {
                 if !ours {
-                    return not_ours("was there before this run");
+                    return not_ours("this run changed nothing there");
                 }
                 let resolved = self.steps.resolve(task, &self.journal.state())?;
                 let fate = match resolved.way_back {
