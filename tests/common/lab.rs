@@ -77,6 +77,14 @@ impl Lab {
         ran.stdout.trim().to_owned()
     }
 
+    /// A workspace of this lab with a runbook of its own.
+    pub(crate) fn workspace_of(&self, file: &str, runbook: &str) -> Workspace<'_> {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        fs::write(dir.path().join(file), runbook).unwrap();
+        self.must(&["up", "--workspace", dir.path().to_str().unwrap(), "--runbook", file]);
+        Workspace { lab: self, dir }
+    }
+
     /// A workspace of this lab whose runbook is this file of `tests/lab`, or the bundled one of this name.
     pub(crate) fn workspace(&self, runbook: &str) -> Workspace<'_> {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -97,6 +105,11 @@ impl Drop for Lab {
             panic!("lab down: {ran}");
         }
     }
+}
+
+/// hactl outside any workspace.
+pub(crate) fn hactl(args: &[&str]) -> Ran {
+    Running::start(Path::new("/"), args).end()
 }
 
 /// `hactl lab …` on a lab that may be there or not.

@@ -2,12 +2,19 @@
 //!
 //! They run as root on Linux. Where they cannot run they are listed as ignored, with the reason, never as passed; with
 //! `HACTL_TEST_LAB=required` that is a failure, so that CI cannot be green without them.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on panics"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
 mod kills;
 mod machines;
+mod outside;
+mod phase0;
 mod seal;
 mod slice;
 mod ssh;
@@ -19,7 +26,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 /// One test by its name.
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] = &[machines::TESTS, seal::TESTS, ssh::TESTS, slice::TESTS];
+const TESTS: &[&[Test]] = &[machines::TESTS, seal::TESTS, ssh::TESTS, slice::TESTS, phase0::TESTS];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

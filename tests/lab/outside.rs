@@ -86,7 +86,8 @@ impl<'a> Bucket<'a> {
         let mut keys: Vec<String> = Vec::new();
         loop {
             // The signature wants the parameters in this order.
-            let after = keys.last().map_or_else(String::new, |last| format!("&start-after={}", in_query(last)));
+            let after =
+                keys.last().map_or_else(String::new, |last| format!("&start-after={}", in_query(last)));
             let path = format!("?list-type=2&prefix={}{after}", in_query(prefix));
             let (status, body) = self.curl(&path, &[], b"");
             if status == 404 {
@@ -94,7 +95,9 @@ impl<'a> Bucket<'a> {
             }
             let body = String::from_utf8(body).unwrap();
             assert_eq!(status, 200, "{body}");
-            keys.extend(body.split("<Key>").skip(1).map(|rest| rest.split("</Key>").next().unwrap().to_owned()));
+            keys.extend(
+                body.split("<Key>").skip(1).map(|rest| rest.split("</Key>").next().unwrap().to_owned()),
+            );
             if !body.contains("<IsTruncated>true") {
                 return keys;
             }

@@ -1,0 +1,194 @@
+//! The whole of Phase 0 on a real PostgreSQL under load, judged from the outside.
+
+use std::time::{Duration, Instant};
+
+use crate::Test;
+use crate::common::lab::{Lab, Running, Scene, Workspace};
+use crate::kills::{self, Kills};
+use crate::outside::{Bucket, configuration, difference, psql};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("phase0::rehearsed_repeated_and_taken_back", rehearsed_repeated_and_taken_back),
+    ("phase0::killed_at_every_record_and_then_proofs_that_must_fail", killed_and_proofs_that_must_fail),
+];
+
+/// How often PostgreSQL was started, by its own log.
+fn starts(lab: &Lab) -> usize {
+    let log = "sudo cat /var/log/postgresql/postgresql-17-main.log | grep -c \"starting PostgreSQL\"";
+    lab.read("node-1", log).parse().unwrap()
+}
+
+/// What Phase 0 promises, seen without hactl.
+fn assert_the_data_is_backed_up(workspace: &Workspace<'_>) {
+    let lab = workspace.lab;
+    assert_eq!(psql(lab, "cell", "SHOW archive_mode"), "on");
+    assert_eq!(psql(lab, "cell", "SHOW wal_level"), "logical");
+    assert_eq!(psql(lab, "cell", "SELECT count(*) FROM pg_replication_slots"), "0");
+    let failed = psql(lab, "cell", "SELECT failed_count FROM pg_stat_archiver");
+    assert_eq!(failed, "0", "WAL that could not be archived");
+
+    let bucket = Bucket::of(workspace);
+    let keys = bucket.keys("");
+    for part in ["/backup/main/backup.info", "/archive/main/", "pg_data/global/pg_control", "backup.manifest"]
+    {
+        assert!(keys.iter().any(|key| key.contains(part)), "{part} is not in the bucket: {keys:#?}");
+    }
+    // Nothing lies there in clear: not the dump, not the WAL, not the backup.
+    let dump = keys.iter().find(|key| key.ends_with(".age")).expect("a dump encrypted with age");
+    assert!(bucket.get(dump).starts_with(b"age-encryption.org/v1"));
+    let wal =
+        keys.iter().find(|key| key.contains("/archive/main/") && key.len() > 80).expect("a WAL segment");
+    assert!(bucket.get(wal).starts_with(b"Salted__"), "{wal} is not encrypted");
+
+    // A segment that is forced now arrives there without hactl.
+    let segment = psql(lab, "cell", "SELECT pg_walfile_name(pg_switch_wal())");
+    crate::common::lab::eventually("the switched segment is in the bucket", Duration::from_secs(60), || {
+        bucket.keys("").iter().any(|key| key.contains(&segment))
+    });
+
+    let timers = lab.read("node-1", "systemctl list-timers --all --no-legend --no-pager");
+    assert!(timers.contains("hactl-dump.timer") && timers.contains("hactl-base-backup.timer"), "{timers}");
+    // The throwaways are gone; what runs there is the cluster that Debian's package makes.
+    let others = "pgrep -ax postgres | grep -e ' -D ' | grep -vc /var/lib/postgresql/17/main || true";
+    assert_eq!(lab.read("prover", others), "0");
+}
+
+fn rehearsed_repeated_and_taken_back() {
+    let lab = Lab::up("phase0", Scene::SingleServer);
+    let workspace = lab.workspace("cell0");
+    let before = configuration(&lab, "node-1");
+    let started = starts(&lab);
+
+    // Planning changes nothing, here or there.
+    let plan = workspace.hactl(&["plan", "--dry-run"]);
+    assert!(plan.stdout.contains("Restart PostgreSQL once"), "{plan}");
+    assert!(workspace.journal().lines().is_empty());
+    assert_eq!(difference(&before, &configuration(&lab, "node-1")), Vec::<String>::new());
+
+    let began = Instant::now();
+    let folder = workspace.path().to_str().unwrap();
+    let args = ["rehearse", "cell0", "--through", "0", "--yes", "--lab", lab.name(), "--workspace", folder];
+    let ran = Running::start(workspace.path(), &args).end();
+    assert_eq!(ran.status, 0, "{ran}");
+    eprintln!("phase 0 in {:.0} s", began.elapsed().as_secs_f32());
+    assert_eq!(starts(&lab) - started, 1, "PostgreSQL was restarted once");
+    assert_the_data_is_backed_up(&workspace);
+    let proofs = workspace.must(&["proof", "list"]);
+    for property in ["restore", "dump"] {
+        assert!(proofs.stdout.contains(property), "{proofs}");
+    }
+
+    // Again, and a plan: nothing changes.
+    let between = configuration(&lab, "node-1");
+    let records = workspace.journal().lines().len();
+    workspace.must(&["phase", "run", "0", "--yes"]);
+    assert_eq!(workspace.journal().lines().len(), records + 1, "only that somebody went on");
+    workspace.must(&["plan", "--dry-run"]);
+    assert_eq!(difference(&between, &configuration(&lab, "node-1")), Vec::<String>::new());
+    assert_eq!(starts(&lab) - started, 1);
+
+    // And back: what is left is what hactl remembers of its own commands.
+    workspace.must(&["phase", "rollback", "0", "--yes"]);
+    let mut left = difference(&before, &configuration(&lab, "node-1"));
+    left.retain(|line| !line.contains(" /var/lib/hactl"));
+    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(psql(&lab, "cell", "SHOW archive_mode"), "off");
+    assert_eq!(psql(&lab, "cell", "SHOW wal_level"), "replica");
+    assert!(psql(&lab, "cell", "SELECT count(*) FROM slots").parse::<u64>().unwrap() > 0);
+}
+
+/// Where hactl is killed on its way through the phase.
+fn at(record: &str) -> &'static [Duration] {
+    const AT_ONCE: &[Duration] = &[Duration::ZERO];
+    const ALSO_SOON: &[Duration] = &[Duration::ZERO, Duration::from_millis(400)];
+    const ALSO_LATER: &[Duration] = &[Duration::ZERO, Duration::from_millis(400), Duration::from_secs(4)];
+    const IN_THE_MIDDLE: &[Duration] = &[Duration::from_secs(4)];
+    let long = ["restart", "base-backup", "dump-now"].iter().any(|step| record.contains(step));
+    let proof = record.starts_with("trial prove-");
+    match record.split(' ').next() {
+        Some("intended") if long => ALSO_LATER,
+        Some("intended") => ALSO_SOON,
+        Some("trial") if proof => IN_THE_MIDDLE,
+        // Observing again and asking again change nothing; once for all steps is enough.
+        Some("observed" | "approved" | "awaiting_approval" | "resumed") => &[],
+        _ => AT_ONCE,
+    }
+}
+
+fn killed_and_proofs_that_must_fail() {
+    let lab = Lab::up("plugs", Scene::SingleServer);
+    let bundled = crate::common::lab::hactl(&["runbook", "show", "cell0"]).stdout;
+    // The proofs as a phase of their own, so that they can be taken again without the rest.
+    let proof = "[[phase.step]]\nid = \"prove-restore\"";
+    assert_eq!(bundled.matches(proof).count(), 1);
+    let apart = bundled.replace(proof, &format!("[[phase]]\nid = \"1\"\ntitle = \"Proof\"\n\n{proof}"));
+    let workspace = lab.workspace_of("apart.toml", &apart);
+    let started = starts(&lab);
+
+    let kills = Kills { at, may_stop: |_| false };
+    for phase in ["0", "1"] {
+        let tally = kills::through(&workspace, phase, &kills);
+        eprintln!("phase {phase}: {} kills in {:.0} s", tally.kills, tally.took.as_secs_f32());
+    }
+    assert_eq!(starts(&lab) - started, 1, "PostgreSQL was restarted once, whatever was killed");
+    workspace.must(&["journal", "verify"]);
+    assert_the_data_is_backed_up(&workspace);
+    workspace.must(&["phase", "verify", "1"]);
+
+    // Each of these must make the proof fail, and say why.
+    let bucket = Bucket::of(&workspace);
+    let keys = bucket.keys("");
+    let fails = |what: &str, words: &[&str]| {
+        let ran = workspace.hactl(&["phase", "verify", "1"]);
+        assert_ne!(ran.status, 0, "{what} was not noticed: {ran}");
+        let said = ran.stderr.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.iter().any(|word| said.contains(word)), "{what} is not named as the cause: {ran}");
+        eprintln!("{what}: {}", ran.stderr.trim());
+    };
+
+    let object = keys
+        .iter()
+        .rfind(|key| key.contains("/backup/main/") && key.contains("/bundle/"))
+        .or_else(|| keys.iter().rfind(|key| key.contains("/backup/main/") && key.contains("pg_data/base/")));
+    let object = object.expect("a file of the backup");
+    let good = bucket.get(object);
+    let mut bad = good.clone();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 0x55;
+    bucket.put(object, &bad);
+    fails("a corrupted object", &["checksum", "corrupt", "damaged", "does not match"]);
+    bucket.put(object, &good);
+
+    with_secret(&workspace, "pgbackrest-cipher", "not the pass phrase that it was encrypted with", || {
+        fails("the wrong cipher pass", &["cipher", "pass phrase", "passphrase"]);
+    });
+    let other = std::process::Command::new("age-keygen").output().unwrap().stdout;
+    let other = String::from_utf8(other).unwrap();
+    with_secret(&workspace, "age-identity", &other, || {
+        fails("the wrong age identity", &["identity"]);
+    });
+
+    // The segment in which the backup ends is needed by every restore of it.
+    let first = keys.iter().find(|key| key.contains("/archive/main/") && key.contains(".backup"));
+    let first =
+        first.expect("the backup's own label among the WAL").rsplit('/').next().unwrap()[..24].to_owned();
+    let needed: Vec<_> =
+        keys.iter().filter(|key| key.contains(&format!("/{first}-"))).map(String::as_str).collect();
+    assert_eq!(needed.len(), 1, "{first} among {keys:#?}");
+    let good = bucket.get(needed[0]);
+    bucket.delete(needed[0]);
+    fails("a missing WAL segment", &["wal", "segment"]);
+    bucket.put(needed[0], &good);
+
+    // All put right again, the same proof passes.
+    workspace.must(&["phase", "verify", "1"]);
+}
+
+/// Does something while a secret of the workspace is another one.
+fn with_secret(workspace: &Workspace<'_>, name: &str, wrong: &str, does: impl FnOnce()) {
+    let path = workspace.path().join("secrets").join(name);
+    let right = std::fs::read(&path).unwrap();
+    std::fs::write(&path, wrong).unwrap();
+    does();
+    std::fs::write(&path, right).unwrap();
+}
