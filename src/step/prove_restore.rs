@@ -129,6 +129,8 @@ impl ProveRestore {
         if text.contains(UNREADABLE) {
             return Err(unreadable());
         }
+        // With a wrong pass phrase it quotes what it decrypted, control characters and all, which no JSON may hold.
+        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let value = serde_json::from_str(&text)
             .map_err(|e| Error::new(codes::PGBACKREST_ODD, "pgbackrest info printed no JSON").source(e))?;
         Info::parse(value)

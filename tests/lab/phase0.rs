@@ -159,7 +159,7 @@ fn killed_and_proofs_that_must_fail() {
     fails("a corrupted object", &["checksum", "corrupt", "damaged", "does not match"]);
     bucket.put(object, &good);
 
-    with_secret(&workspace, "pgbackrest-cipher", "not the pass phrase that it was encrypted with", || {
+    with_secret(&workspace, "pgbackrest-cipher", "not the pass phrase", || {
         fails("the wrong cipher pass", &["cipher", "pass phrase", "passphrase"]);
     });
     let other = std::process::Command::new("age-keygen").output().unwrap().stdout;
