@@ -83,6 +83,7 @@ mod tests {
 
     fn proof(expires: Timestamp) -> Proof {
         Proof {
+            place: None,
             property: "restore".into(),
             component: "postgres".into(),
             grade: Grade::Full,

@@ -4,6 +4,7 @@
 //! kept when it began; where `hactl.toml` or the runbook's file has changed since, nothing is done before the operator
 //! says `--rebase`. Reading without the lock is [`Glance`].
 
+use std::fmt::Display;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -53,7 +54,10 @@ impl Glance {
         let dir = StateDir::of(folder(file));
         let state = Journal::read(&dir)?.state;
         let evidence = EvidenceStore::new(dir, Rc::new(Redactor::new()));
-        let (loaded, drift) = load(file, state.run(), &evidence, Drift::Refuse)?;
+        let (kept, drift) = load(file, state.run(), &evidence, Drift::Refuse)?;
+        // Where the files changed, what matters is what they say now: nothing goes on with the old ones.
+        let loaded =
+            if drift.is_empty() { kept } else { load(file, state.run(), &evidence, Drift::Rebase)?.0 };
         Ok(Self { workspace: Rc::new(loaded.workspace), runbook: Rc::new(loaded.runbook), state, drift })
     }
 }
@@ -220,32 +224,39 @@ fn load(
     }
     let runbook_changed = Digest::of(&now.runbook.bytes) != run.runbook_bytes.digest;
     match (&now.runbook.origin, runbook_changed) {
-        (_, false) | (Origin::Bundled | Origin::Kept(_), true) => {}
+        (_, false) | (Origin::Kept(_), true) => {}
+        (Origin::Bundled, true) => match drift {
+            // A newer hactl may embed a newer runbook: the run goes on with the one that it began with.
+            Drift::Refuse => {}
+            Drift::Rebase => {
+                changed.push("this hactl embeds another runbook than the run began with".to_owned())
+            }
+        },
         (Origin::File(path), true) => {
             changed.push(format!("{} was changed after the run began", path.display()))
         }
     }
     if now.runbook.name != run.runbook {
-        changed.push(format!(
-            "the run began with the runbook {}, hactl.toml now names {}",
-            run.runbook, now.runbook.name
-        ));
+        return Err(another_run("runbook", &run.runbook, &now.runbook.name));
     }
     if now.workspace.fleet != run.fleet {
-        changed.push(format!(
-            "the run began on the fleet {}, hactl.toml now names {}",
-            run.fleet, now.workspace.fleet
-        ));
+        return Err(another_run("fleet", &run.fleet, &now.workspace.fleet));
     }
     match drift {
         Drift::Rebase => Ok((now, changed)),
-        // A newer hactl may embed a newer runbook: the run goes on with the one that it began with.
         Drift::Refuse if runbook_changed => {
             let kept = evidence.get(&run.runbook_bytes)?;
             Ok((runbook::load_kept::<Table>(file, &kept)?, changed))
         }
         Drift::Refuse => Ok((now, changed)),
     }
+}
+
+/// Another fleet or another runbook is no change of a run, but another run.
+fn another_run(what: &str, began: &impl Display, now: &impl Display) -> Error {
+    Error::new(codes::DRIFT, format!("the run began with the {what} {began}, hactl.toml now names {now}"))
+        .state("nothing was done")
+        .next(format!("name the {what} {began} again, or make a workspace of its own for {now}"))
 }
 
 fn drifted(changed: &[String]) -> Error {

@@ -22,7 +22,7 @@ use crate::name::HostName;
 use crate::redact::Redactor;
 use crate::secret::SecretRef;
 use crate::transport::s3::{Deadlines, Faults};
-use crate::transport::ssh::{AttemptId, AttemptState, Fault, Seam, Ssh};
+use crate::transport::ssh::{AttemptId, AttemptState, Fault, Seam, Ssh, host_key};
 use crate::workspace::{Host, Workspace};
 
 /// What of this machine steps may use.
@@ -110,8 +110,10 @@ impl World {
     /// # Errors
     /// The pinned keys cannot be read.
     pub fn identity(&self, name: &HostName) -> Result<String> {
-        let host = self.host(name)?;
-        Ok(format!("host {name} at {}", host.address))
+        let keys = host_key::pinned(self.seam.ssh().known_hosts(), name)?;
+        let mut keys: Vec<_> = keys.iter().map(host_key::HostKey::fingerprint).collect();
+        keys.sort_unstable();
+        Ok(format!("host {name} with the key {}", keys.join(", ")))
     }
 
     pub(super) fn person(&self) -> &dyn Person {

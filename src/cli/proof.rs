@@ -118,6 +118,7 @@ mod tests {
 
     fn proof() -> Proof {
         Proof {
+            place: None,
             property: "restore".into(),
             component: "postgres".into(),
             grade: Grade::SameHost,

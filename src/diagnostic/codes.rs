@@ -134,6 +134,7 @@ codes! {
     IN_DOUBT = "engine::in_doubt", InDoubt, "an attempt may or may not have had its effect, and observing cannot decide it";
     DRIFT = "engine::files_changed", OutOfDate, "hactl.toml or the runbook was changed after the run began";
     STEP_PARAMETERS = "step::parameters", Usage, "the parameters of a step make no sense together";
+    ACTION_CHANGED = "engine::action_changed", OutOfDate, "a step was changed between its last attempt and judging or undoing it";
     NOT_IN_DOUBT = "engine::not_in_doubt", Usage, "a decision was given for a step that is not in doubt";
     CANNOT_SKIP = "engine::cannot_skip", Usage, "a step that has begun cannot be left out";
     DRIFTED = "engine::drifted", Failed, "a verified change is no longer there";

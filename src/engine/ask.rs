@@ -113,6 +113,27 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     /// There is nothing to approve, or the answer was no.
     pub async fn approve_ahead(&self, task: &Task) -> Result<()> {
         let place = &task.place;
+        match self.state_of(place) {
+            State::Pending
+            | State::Ready
+            | State::AwaitingApproval
+            | State::Failed
+            | State::RolledBack
+            | State::Skipped => {}
+            State::Applied | State::Verified => {
+                return Err(Error::new(codes::NOTHING_TO_APPROVE, "this step is done")
+                    .at(place)
+                    .next("hactl status"));
+            }
+            State::Intended | State::InDoubt | State::RollingBack | State::RollbackFailed => {
+                return Err(Error::new(
+                    codes::NOTHING_TO_APPROVE,
+                    "this step has begun, and is not settled yet",
+                )
+                .at(place)
+                .next("hactl resume"));
+            }
+        }
         let resolved = self.resolve(task)?;
         let findings =
             self.look(place, "checking what it requires", self.steps.check(task, &resolved.action)).await?;

@@ -41,6 +41,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     pub(super) async fn decide(&self, task: &Task) -> Result<()> {
         let place = &task.place;
         let resolved = self.resolve(task)?;
+        self.same_action(place, &resolved)?;
         let (attempt, before) = {
             let state = self.journal.state();
             let checkpoint = state.checkpoint(place);

@@ -287,7 +287,8 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 let mut outputs =
                     self.journal.state().checkpoint(place).map(|c| c.outputs.clone()).unwrap_or_default();
                 outputs.extend(evidence.outputs);
-                for proof in evidence.proofs {
+                for mut proof in evidence.proofs {
+                    proof.place = Some(place.clone());
                     self.journal.append(Record::Proven(proof))?;
                 }
                 self.journal.append(Record::Verified {
@@ -314,8 +315,25 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         }
     }
 
+    /// Refuses to judge or take back, by the files of now, what an intent of other files began.
+    pub(super) fn same_action(&self, place: &Place, resolved: &Resolved<S::Action>) -> Result<()> {
+        let state = self.journal.state();
+        match state.checkpoint(place).and_then(|c| c.action) {
+            Some(begun) if begun != resolved.digest => Err(Error::new(
+                codes::ACTION_CHANGED,
+                "the step says something else now than when its last attempt began",
+            )
+            .at(place)
+            .state("nothing was done")
+            .next(
+                "put the step back as it was (its runbook is kept in .hactl/evidence), then the same command",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// A trial that was cut off may still run on a host; it must end before the next one begins.
-    async fn settle_last_trial(&self, task: &Task, hosts: &[HostName]) -> Result<()> {
+    pub(super) async fn settle_last_trial(&self, task: &Task, hosts: &[HostName]) -> Result<()> {
         let state = self.journal.state();
         let Some(checkpoint) = state.checkpoint(&task.place) else { return Ok(()) };
         if checkpoint.trial == AttemptNumber(0) || checkpoint.state == State::Verified {
@@ -352,6 +370,13 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             let resolved = self.resolve(task).map_err(|e| e.at(&task.place))?;
             let observed =
                 self.observe_settled(task, &resolved, None).await.map_err(|e| e.at(&task.place))?;
+            if let Observed::Running(what) | Observed::Indeterminate(what) = &observed {
+                let error = Error::new(codes::CANNOT_TELL, format!("cannot tell how things stand: {what}"));
+                return Err(error
+                    .at(&task.place)
+                    .state("nothing was changed")
+                    .next("hactl phase verify, again"));
+            }
             let there = matches!(observed, Observed::Applied(_));
             self.journal.append(Record::Observed { place: task.place.clone(), observed })?;
             if !there {

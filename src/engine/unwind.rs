@@ -118,7 +118,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         self.listener
             .event(Event::StepBegun { place: place.clone(), title: format!("take back: {}", task.title) });
         let resolved = self.steps.resolve(task, &self.journal.state())?;
+        self.same_action(place, &resolved)?;
         self.settle_unfinished(task, &resolved.hosts).await?;
+        self.settle_last_trial(task, &resolved.hosts).await?;
         let rollback = self.journal.begin_rollback(place.clone(), resolved.hosts.clone())?;
         self.busy(place, "undoing");
         let undone =

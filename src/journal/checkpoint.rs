@@ -42,6 +42,8 @@ pub struct Checkpoint {
     /// Why it is failed, in doubt, skipped or unclear.
     pub why: Option<String>,
     pub(super) approved: Vec<Digest>,
+    /// The newest intent was the first one since the place was clean.
+    fresh: bool,
 }
 
 impl Checkpoint {
@@ -137,6 +139,7 @@ impl Checkpoint {
                 self.attempt = attempt;
                 self.action = Some(action);
                 self.change = Some(change);
+                self.fresh = self.original.is_none();
                 self.original.get_or_insert_with(|| before.clone());
                 self.before = Some(before);
                 self.made = None;
@@ -153,8 +156,14 @@ impl Checkpoint {
                 self.outputs = outputs;
                 self.why = None;
             }
-            Record::NotStarted { error: why, .. }
-            | Record::InDoubt { why, .. }
+            Record::NotStarted { error, .. } => {
+                // What certainly did not begin made nothing: what is there later may be somebody else's.
+                if self.fresh {
+                    self.original = None;
+                }
+                self.why = Some(error);
+            }
+            Record::InDoubt { why, .. }
             | Record::Failed { error: why, .. }
             | Record::Skipped { reason: why, .. }
             | Record::RollbackFailed { error: why, .. } => self.why = Some(why),

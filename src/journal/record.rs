@@ -224,6 +224,9 @@ pub struct Proof {
     pub property: String,
     /// Of which component.
     pub component: String,
+    /// The step that proved it. Where that fails later or is rolled back, the proof no longer counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
     /// How strongly.
     pub grade: Grade,
     /// What was compared, where, from what: one fact a line.

@@ -299,6 +299,10 @@ impl RunState {
                     self.approvals.insert(approval.binding, approval);
                 }
                 record => {
+                    // What failed since, or was taken back, is not proven by what once held.
+                    if matches!(record, Record::Failed { .. } | Record::RolledBack { .. }) {
+                        self.proofs.retain(|_, proof| proof.place.as_ref() != record.place());
+                    }
                     // An approval lets one change through; making it once more needs another one.
                     if matches!(record, Record::Verified { .. } | Record::RolledBack { .. }) {
                         for binding in checkpoint.approved.drain(..) {

@@ -144,6 +144,10 @@ impl Lab {
     fn is_running(&self, state: &State) -> bool {
         state.work == Work::Finished
             && state.machines.iter().any(|m| !machine::processes(state, m).is_empty())
+            && state
+                .machines
+                .iter()
+                .all(|m| m.power == Power::Off || !machine::processes(state, m).is_empty())
     }
 
     /// Removes the lab: processes, namespaces, control groups, files. The image stays. Nothing there is fine too.

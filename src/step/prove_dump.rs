@@ -117,6 +117,7 @@ impl ProveDump {
             ("dump_age_seconds".to_owned(), dump.age(at).as_secs_f64()),
         ]);
         let proof = |component: &ComponentName| Proof {
+            place: None,
             property: "dump".to_owned(),
             component: component.as_str().to_owned(),
             grade,

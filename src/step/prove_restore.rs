@@ -305,6 +305,7 @@ impl ProveRestore {
     fn evidence(&self, trial: &Trial<'_>, got: Gathered, grade: Grade) -> Evidence {
         let at = trial.now();
         let proof = |component: &ComponentName| Proof {
+            place: None,
             property: "restore".to_owned(),
             component: component.as_str().to_owned(),
             grade,

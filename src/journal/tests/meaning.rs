@@ -29,7 +29,8 @@ fn the_story_yields_the_checkpoints_that_it_tells() {
     let wal = state.checkpoint(&place("wal-archive", Some("node-1"))).unwrap();
     assert_eq!((wal.state, wal.attempt), (State::Applied, AttemptNumber(2)));
     assert_eq!(wal.before, Some(Before(serde_json::json!({ "started": 2 }))));
-    assert_eq!(wal.original, Some(Before(serde_json::json!({ "started": 1 }))));
+    // The first attempt certainly did not begin, so what it saw is nothing that undoing would restore.
+    assert_eq!(wal.original, Some(Before(serde_json::json!({ "started": 2 }))));
     let undone = state.checkpoint(&place("wal-archive", Some("node-2"))).unwrap();
     assert_eq!((undone.state, undone.rollback), (State::RolledBack, AttemptNumber(2)));
     assert!(!undone.is_ours());
@@ -297,4 +298,19 @@ fn a_name_that_a_killed_holder_left_is_not_taken_for_the_holder() {
     let text = Lock::take(&bench.dir(), stale).unwrap_err().to_string();
     assert!(text.contains("it has not said who it is; the last one known was ada@desk"), "{text}");
     drop(held);
+}
+
+#[test]
+fn a_proof_no_longer_counts_where_its_step_failed_since() {
+    let (bench, disk) = (Bench::new(), FakeDisk::default());
+    let journal = started(&bench, &disk);
+    let here = place("prove-restore", Some("prover"));
+    journal.append(observed(&here, Observed::Applied(Outputs::new()))).unwrap();
+    let mut proven = super::proof(journal.state().last().unwrap().1);
+    proven.place = Some(here.clone());
+    let (component, property) = (proven.component.clone(), proven.property.clone());
+    journal.append(Record::Proven(proven)).unwrap();
+    assert!(journal.state().proof(&component, &property).is_some());
+    journal.append(Record::Failed { place: here, error: "the backup is damaged".into() }).unwrap();
+    assert!(journal.state().proof(&component, &property).is_none());
 }

@@ -121,6 +121,7 @@ fn cleared(place: &Place, binding: Option<&str>) -> Cleared {
 
 fn proof(at: Timestamp) -> Proof {
     Proof {
+        place: None,
         property: "restore".to_owned(),
         component: "cell-postgres".to_owned(),
         grade: Grade::Full,

@@ -96,6 +96,7 @@ impl Ssh {
                 // Its wrapper was killed, and the command itself still runs.
                 Some(Report::Running) => "the command's wrapper was killed",
                 Some(report) => return self.outcome(host, command, report),
+                None if says_anything(&answer.stdout, &marker) => "its report did not arrive whole",
                 None => match self.no_marker(host, &answer) {
                     // sudo or the login shell ended before our script began.
                     Some(error) => return Err(Failure::NotStarted(error)),
@@ -374,7 +375,8 @@ fn finished(line: &str, rest: &[u8], marker: &str) -> Option<Report> {
 impl Ssh {
     /// Why an answer has no marker, where that is certain: the exit status came, so the connection held.
     pub(super) fn no_marker(&self, host: &Host, answer: &Answer) -> Option<Error> {
-        let exit = answer.exit?;
+        // What a signal ended may have been our script, after it began.
+        let exit = answer.exit.filter(|exit| *exit < 128)?;
         let stderr = String::from_utf8_lossy(&answer.stderr);
         let said = super::trouble::last_lines(&stderr);
         let sudo =
@@ -391,4 +393,9 @@ impl Ssh {
         };
         Some(error.host(&host.name).state("nothing was started"))
     }
+}
+
+/// Did our own script say anything at all? Then it began.
+fn says_anything(stdout: &[u8], marker: &str) -> bool {
+    stdout.windows(marker.len().max(1)).any(|window| window == marker.as_bytes())
 }
