@@ -55,11 +55,12 @@ impl RepoPath {
         &self.0
     }
 
-    /// The prefix of a stanza's WAL segment, or of several with the same beginning, as keys of the bucket have it.
+    /// The prefix of the key of a stanza's WAL segment. A digest follows the dash; without it, the history file of a
+    /// backup that began in this segment would pass for the segment itself.
     pub(super) fn wal_prefix(&self, stanza: &Stanza, archive: &str, segment: &str) -> String {
         let timeline = segment.get(..16).unwrap_or(segment);
         format!(
-            "{}/archive/{}/{archive}/{timeline}/{segment}",
+            "{}/archive/{}/{archive}/{timeline}/{segment}-",
             self.0.trim_start_matches('/'),
             stanza.as_str()
         )
@@ -298,7 +299,7 @@ pub(super) mod tests {
         }
         assert_eq!(
             RepoPath::usual().wal_prefix(&Stanza::main(), "17-1", "000000010000000000000004"),
-            "pgbackrest/archive/main/17-1/0000000100000000/000000010000000000000004"
+            "pgbackrest/archive/main/17-1/0000000100000000/000000010000000000000004-"
         );
     }
 }

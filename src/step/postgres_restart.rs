@@ -102,10 +102,8 @@ impl PostgresRestart {
 }
 
 async fn blockers(host: &HostView<'_>, findings: &mut Findings) -> Result<()> {
-    for error in host.postgres_setting_errors().await? {
-        findings.block(format!(
-            "PostgreSQL might not start again, because of a mistake in its settings: {error}"
-        ));
+    for error in host.postgres_start_errors().await? {
+        findings.block(format!("PostgreSQL would not start again with the settings in its files: {error}"));
     }
     Ok(())
 }
@@ -194,8 +192,18 @@ impl StepKind for PostgresRestart {
             let _answer = host.psql(&checkpoint).await?;
         }
         let restart = Command::new("systemctl").args(["restart", "--", &unit]).within(self.within.get());
-        let _done = host.run(&restart).await?.ok(format!("cannot restart {unit}"))?;
-        Ok(Outputs::new())
+        let done = host.run(&restart).await?;
+        if done.succeeded() {
+            return Ok(Outputs::new());
+        }
+        let error = done.error(format!("cannot restart {unit}"));
+        Err(Failure::Unclear(match look(hands).await {
+            Ok(Server::Down(what)) => error
+                .state(format!("PostgreSQL does not run, and nobody can connect: {what}"))
+                .next(format!("sudo tail -n 20 /var/log/postgresql/*.log   (on {})", host.name()))
+                .next("mend what it complains of, then: hactl resume, which starts it"),
+            Ok(Server::Up(_) | Server::Moving(_)) | Err(_) => error,
+        }))
     }
 
     async fn verify(&self, trial: &Trial<'_>) -> Result<Evidence> {

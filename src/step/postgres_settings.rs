@@ -270,15 +270,23 @@ impl StepKind for PostgresSettings {
             }
         }
         sql.push_str(RELOAD);
+        let read_before = loaded(&host).await.map_err(Failure::NotStarted)?;
         let _answer = host.psql(&Psql::new("postgres", sql)).await?;
-        // What waits for a start shows in a session of its own only after the server has read its files.
-        let restart = wait_for(Duration::from_secs(3), AGAIN, async || {
-            let seen = see(&host, &names).await?;
-            Ok(seen.live.values().any(|live| live.pending).then_some(()))
+        let restart = wait_for(RELOADED, AGAIN, async || {
+            if loaded(&host).await? == read_before {
+                return Ok(None);
+            }
+            Ok(Some(see(&host, &names).await?.live.values().any(|live| live.pending)))
         })
         .await?;
-        if restart.is_none() {
-            return Ok(());
+        match restart {
+            Some(true) => {}
+            Some(false) => return Ok(()),
+            None => {
+                return Err(Failure::Unclear(
+                    unverified("PostgreSQL did not read its settings again").host(host.name()),
+                ));
+            }
         }
         let unit = unit(instance(hands).map_err(Failure::NotStarted)?);
         let restart =
@@ -290,6 +298,11 @@ impl StepKind for PostgresSettings {
 }
 
 const RELOAD: &str = "select pg_reload_conf();\n";
+
+/// When the server last read its settings; a new session has it from the server's first process.
+async fn loaded(host: &HostView<'_>) -> Result<String> {
+    Ok(monitor(host).await?.query_one("select pg_conf_load_time()::text", &[]).await?.get(0))
+}
 
 /// The logical slots there are. A temporary one goes with its session.
 async fn logical_slots(host: &HostView<'_>) -> Result<Vec<String>> {

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on panics"
 )]
 
+mod backup;
 #[path = "../common/mod.rs"]
 mod common;
 mod kills;
@@ -26,7 +27,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 /// One test by its name.
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] = &[machines::TESTS, seal::TESTS, ssh::TESTS, slice::TESTS, phase0::TESTS];
+const TESTS: &[&[Test]] =
+    &[backup::TESTS, machines::TESTS, seal::TESTS, ssh::TESTS, slice::TESTS, phase0::TESTS];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

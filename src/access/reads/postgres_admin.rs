@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::HostView;
 use crate::diagnostic::{Error, Result, codes};
+use crate::redact::sanitize_for_terminal;
 use crate::transport::ssh::{Command, Status};
 
 /// A role and what it may do.
@@ -30,6 +31,8 @@ pub struct PgFiles {
     pub ident: String,
     /// The data folder.
     pub data: String,
+    /// `postgresql.conf`.
+    pub config: String,
 }
 
 const ROLE: &str = "select coalesce((select json_build_object('login', rolcanlogin, \
@@ -41,11 +44,8 @@ const ROLE: &str = "select coalesce((select json_build_object('login', rolcanlog
   from pg_roles r where rolname = :'role'), 'null'::json)";
 
 const FILES: &str = "select json_build_object('hba', current_setting('hba_file'), \
-    'ident', current_setting('ident_file'), 'data', current_setting('data_directory'))";
-
-// A setting that only waits for a restart is reported as an error as well; that is no mistake.
-const SETTING_ERRORS: &str = "select coalesce(json_agg(format('%s line %s: %s', sourcefile, sourceline, error)), '[]') \
-    from pg_file_settings where error is not null and error <> 'setting could not be applied'";
+    'ident', current_setting('ident_file'), 'data', current_setting('data_directory'), \
+    'config', current_setting('config_file'))";
 
 const ACCESS_ERRORS: &str = "select coalesce(json_agg(line), '[]') from (\
     select format('%s line %s: %s', file_name, line_number, error) as line from pg_hba_file_rules where error is not null \
@@ -68,12 +68,28 @@ impl HostView<'_> {
         self.as_superuser(FILES, &[]).await
     }
 
-    /// What the server could not make of its settings files: with these it might not start again.
+    /// What PostgreSQL would not start with, were it started now with the settings in its files; empty where it would.
+    ///
+    /// The server's own view of its files does not say it: there a value that is wrong and one that waits for a start
+    /// look the same. So its program is asked to read them, as a start would, and to print one of them.
     ///
     /// # Errors
     /// As [`Self::postgres_role`].
-    pub async fn postgres_setting_errors(&self) -> Result<Vec<String>> {
-        self.as_superuser(SETTING_ERRORS, &[]).await
+    pub async fn postgres_start_errors(&self) -> Result<Vec<String>> {
+        let Some(instance) = &self.world().workspace().postgres else { return Ok(Vec::new()) };
+        let files = self.postgres_files().await?;
+        let ask = Command::new(format!("/usr/lib/postgresql/{}/bin/postgres", instance.version))
+            .args(["-D", &files.data, "-c", &format!("config_file={}", files.config), "-C", "data_directory"])
+            .env("LC_ALL", "C")
+            .as_user("postgres");
+        let finished = self.ask(&ask).await?;
+        if finished.succeeded() {
+            return Ok(Vec::new());
+        }
+        let lines = finished.stderr.text();
+        let lines: Vec<_> =
+            lines.lines().filter(|l| !l.trim().is_empty()).map(sanitize_for_terminal).collect();
+        Ok(if lines.is_empty() { vec![finished.error("asking it").one_line()] } else { lines })
     }
 
     /// What the server could not make of `pg_hba.conf` and `pg_ident.conf`: with these it takes no change of them.
