@@ -161,8 +161,7 @@ fn power_cuts() {
         lab.must(&["start", "node-1"]);
     };
     let resume: &[&str] = &["resume", "--yes"];
-    cut("pgbackrest", Duration::from_millis(700), RUN);
-    cut("restart", Duration::from_millis(250), resume);
+    cut("restart", Duration::from_millis(250), RUN);
     let after_restart = starts(&lab);
     cut("base-backup", Duration::from_millis(1500), resume);
     workspace.must(resume);

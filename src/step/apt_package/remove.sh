@@ -27,7 +27,8 @@ if [ -n "$(dpkg --audit)" ]; then dpkg --configure --pending; fi
 purge $(known $wanted)
 while :; do
   orphans=''
-  for o in $(apt-get --simulate --quiet autoremove | sed -n 's/^Remv \([^ ]*\).*/\1/p'); do
+  for o in $(apt-get --simulate --quiet -o APT::AutoRemove::RecommendsImportant=false \
+    -o APT::AutoRemove::SuggestsImportant=false autoremove | sed -n 's/^Remv \([^ ]*\).*/\1/p'); do
     case " $along " in *" $o "*) orphans="$orphans $o" ;; esac
   done
   [ -n "$orphans" ] || break
