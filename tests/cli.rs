@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
-use common::cli::Place;
+use common::cli::{HACTL_TOML, Place, small, unreachable};
 use hactl::cli::{Cli, completions};
 use insta::assert_snapshot;
 
@@ -67,70 +67,6 @@ fn an_unknown_command_is_a_usage_error() {
     For more information, try '--help'.
     ");
 }
-
-/// A workspace of two hosts and a small runbook of its own.
-fn small() -> Place {
-    let place = Place::new();
-    place.write("hactl.toml", HACTL_TOML);
-    place.write("small.toml", SMALL_TOML);
-    place
-}
-
-const HACTL_TOML: &str = r#"runbook = "./small.toml"
-fleet = "pair"
-
-[ssh]
-user = "ops"
-
-[[host]]
-name = "node-1"
-address = "192.0.2.1"
-roles = ["web"]
-
-[[host]]
-name = "node-2"
-address = "192.0.2.2"
-roles = ["web"]
-"#;
-
-const SMALL_TOML: &str = r#"[runbook]
-name = "small"
-title = "Two tools on two hosts"
-summary = "For tests."
-
-[roles.web]
-help = "where the tools go"
-
-[[component]]
-name = "tools"
-tier = "none"
-replicas = 2
-survives = ["loss of a host"]
-proven_by = ["failover"]
-
-[[phase]]
-id = "0"
-title = "Tools"
-
-[[phase.step]]
-id = "jq"
-title = "Install jq"
-on = "web"
-gate = "confirm"
-[phase.step.action.apt_package]
-packages = ["jq"]
-
-[[phase]]
-id = "1"
-title = "More tools"
-
-[[phase.step]]
-id = "zstd"
-title = "Install zstd"
-on = "web"
-[phase.step.action.apt_package]
-packages = ["zstd"]
-"#;
 
 #[test]
 fn without_a_workspace_the_error_says_where_it_was_looked_for() {
@@ -442,14 +378,6 @@ fn a_dry_run_leaves_nothing_on_disk() {
     let place = unreachable();
     place.hactl(&["plan", "--dry-run", "--phase", "0"]);
     assert!(!place.path().join(".hactl").exists());
-}
-
-/// Hosts at whose port nobody listens.
-fn unreachable() -> Place {
-    let place = small();
-    let text = HACTL_TOML.replace("192.0.2.1", "127.0.0.1").replace("192.0.2.2", "127.0.0.1");
-    place.write("hactl.toml", &text.replace("[ssh]", "[ssh]\nport = 9"));
-    place
 }
 
 #[test]

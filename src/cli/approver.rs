@@ -178,7 +178,17 @@ pub fn ask_plainly(progress: &Progress, prompt: &str) -> Result<Answer> {
         return Ok(Answer::NobodyThere);
     }
     forget_what_was_typed();
-    progress.suspend(|| confirm(prompt)).map_err(|error| stopped(error, "nothing was done"))
+    progress.suspend(|| {
+        show(&format!("{prompt} [y/N] "))?;
+        // A plain line: Ctrl-C ends hactl here as it ends any program, and must find the terminal as it was.
+        let mut line = String::new();
+        let failed = |e| Error::new(codes::IO, "the terminal failed while asking").source(e);
+        io::stdin().read_line(&mut line).map_err(failed)?;
+        Ok(match line.trim() {
+            "y" | "Y" | "yes" => Answer::Yes(How::Confirmed),
+            _ => Answer::No,
+        })
+    })
 }
 
 fn somebody_there() -> bool {

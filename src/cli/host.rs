@@ -9,6 +9,8 @@ use super::{Global, runtime, work};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::document::suggest;
 use crate::engine::approver::Answer;
+use crate::engine::interrupt::Interrupt;
+use crate::event::Nobody;
 use crate::journal::StateDir;
 use crate::name::HostName;
 use crate::render::{Format, Out, Progress};
@@ -75,7 +77,9 @@ impl HostArgs {
         let already = pinned(known_hosts, name)?;
         // Only a key that would be new is asked about; another one than the pinned is refused below.
         if already.is_empty() {
-            self.agree(host, &key, fingerprint.as_deref(), out)?;
+            // At the question Ctrl-C must not end hactl behind the prompt's back, which has hidden the cursor.
+            let agree = async { agree(host, &key, fingerprint.as_deref(), out) };
+            runtime::block_on(runtime::interruptible(&Interrupt::default(), &Nobody, agree))?;
         }
         StateDir::of(&workspace.root).create()?;
         let pinned = pin(known_hosts, name, &key)?;
@@ -96,43 +100,41 @@ impl HostArgs {
         }
         Ok(Exit::Done)
     }
+}
 
-    fn agree(&self, host: &Host, key: &HostKey, expected: Option<&str>, out: &Out) -> Result<()> {
-        let (name, shown) = (&host.name, key.fingerprint());
-        match expected {
-            Some(expected) if expected == shown => return Ok(()),
-            Some(expected) => {
-                return Err(Error::new(
-                    codes::SSH_KEY_CHANGED,
-                    format!("shows the key {shown}, and you expect {expected}"),
-                )
-                .host(name)
-                .state("nothing was pinned")
-                .next(
-                    "compare at the host's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
-                ));
-            }
-            None => {}
-        }
-        let asker = Asker::new(Answers::Operator, Rc::new(Progress::new(out)), out.clone());
-        let text = format!(
-            "{name} at {} shows this key:\n  {} {shown}\nIs it the right one? On the host's own console:\n  \
-             ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
-            host.address,
-            key.algorithm()
-        );
-        match asker.confirm(&text, "Pin it?")? {
-            Answer::Yes(_) => Ok(()),
-            Answer::No => Err(Error::new(codes::APPROVAL_REFUSED, "you said that it is not the right key")
-                .host(name)
-                .state("nothing was pinned")),
-            Answer::NobodyThere => Err(Error::new(
-                codes::APPROVAL_NEEDED,
-                "a key is pinned only when somebody has compared it, and there is no terminal to ask at",
+fn agree(host: &Host, key: &HostKey, expected: Option<&str>, out: &Out) -> Result<()> {
+    let (name, shown) = (&host.name, key.fingerprint());
+    match expected {
+        Some(expected) if expected == shown => return Ok(()),
+        Some(expected) => {
+            return Err(Error::new(
+                codes::SSH_KEY_CHANGED,
+                format!("shows the key {shown}, and you expect {expected}"),
             )
             .host(name)
             .state("nothing was pinned")
-            .next(format!("hactl host trust {name} --fingerprint {shown}    (after comparing it)"))),
+            .next("compare at the host's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"));
         }
+        None => {}
+    }
+    let asker = Asker::new(Answers::Operator, Rc::new(Progress::new(out)), out.clone());
+    let text = format!(
+        "{name} at {} shows this key:\n  {} {shown}\nIs it the right one? On the host's own console:\n  \
+             ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+        host.address,
+        key.algorithm()
+    );
+    match asker.confirm(&text, "Pin it?")? {
+        Answer::Yes(_) => Ok(()),
+        Answer::No => Err(Error::new(codes::APPROVAL_REFUSED, "you said that it is not the right key")
+            .host(name)
+            .state("nothing was pinned")),
+        Answer::NobodyThere => Err(Error::new(
+            codes::APPROVAL_NEEDED,
+            "a key is pinned only when somebody has compared it, and there is no terminal to ask at",
+        )
+        .host(name)
+        .state("nothing was pinned")
+        .next(format!("hactl host trust {name} --fingerprint {shown}    (after comparing it)"))),
     }
 }

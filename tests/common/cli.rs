@@ -74,3 +74,75 @@ impl std::fmt::Display for Ran {
         Ok(())
     }
 }
+
+/// A workspace of two hosts and a small runbook of its own.
+pub(crate) fn small() -> Place {
+    let place = Place::new();
+    place.write("hactl.toml", HACTL_TOML);
+    place.write("small.toml", SMALL_TOML);
+    place
+}
+
+pub(crate) const HACTL_TOML: &str = r#"runbook = "./small.toml"
+fleet = "pair"
+
+[ssh]
+user = "ops"
+
+[[host]]
+name = "node-1"
+address = "192.0.2.1"
+roles = ["web"]
+
+[[host]]
+name = "node-2"
+address = "192.0.2.2"
+roles = ["web"]
+"#;
+
+const SMALL_TOML: &str = r#"[runbook]
+name = "small"
+title = "Two tools on two hosts"
+summary = "For tests."
+
+[roles.web]
+help = "where the tools go"
+
+[[component]]
+name = "tools"
+tier = "none"
+replicas = 2
+survives = ["loss of a host"]
+proven_by = ["failover"]
+
+[[phase]]
+id = "0"
+title = "Tools"
+
+[[phase.step]]
+id = "jq"
+title = "Install jq"
+on = "web"
+gate = "confirm"
+[phase.step.action.apt_package]
+packages = ["jq"]
+
+[[phase]]
+id = "1"
+title = "More tools"
+
+[[phase.step]]
+id = "zstd"
+title = "Install zstd"
+on = "web"
+[phase.step.action.apt_package]
+packages = ["zstd"]
+"#;
+
+/// Hosts at whose port nobody listens.
+pub(crate) fn unreachable() -> Place {
+    let place = small();
+    let text = HACTL_TOML.replace("192.0.2.1", "127.0.0.1").replace("192.0.2.2", "127.0.0.1");
+    place.write("hactl.toml", &text.replace("[ssh]", "[ssh]\nport = 9"));
+    place
+}

@@ -1,0 +1,160 @@
+//! What happens at a terminal: the same binary under `script`, which gives it a pseudo-terminal. An ssh of the test's
+//! own shows a host key, so that there is something to be asked.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod common;
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use common::cli::{Place, small};
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+const FINGERPRINT: &str = "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU";
+
+/// Writes the key into the file that hactl names, as ssh does with a key that it has not seen before.
+const SSH: &str = r#"#!/bin/sh
+for word; do
+  case "$word" in
+    UserKnownHostsFile=*) echo "node-1 KEY" > "${word#UserKnownHostsFile=}";;
+  esac
+done
+exit 255
+"#;
+
+fn place() -> Place {
+    let place = small();
+    let ssh = place.write("bin/ssh", &SSH.replace("KEY", KEY));
+    std::fs::set_permissions(ssh, PermissionsExt::from_mode(0o755)).unwrap();
+    place
+}
+
+fn path(place: &Place) -> String {
+    format!("{}:/usr/bin:/bin", place.path().join("bin").display())
+}
+
+fn known_hosts(place: &Place) -> String {
+    std::fs::read_to_string(place.path().join(".hactl/known_hosts")).unwrap_or_default()
+}
+
+/// hactl at a terminal.
+struct Terminal {
+    child: Child,
+    output: Receiver<Vec<u8>>,
+    seen: String,
+}
+
+impl Terminal {
+    fn start(place: &Place, words: &str) -> Self {
+        let mut command = Command::new("script");
+        command.args(["-qec", &format!("{} {words}", env!("CARGO_BIN_EXE_hactl")), "/dev/null"]);
+        command.current_dir(place.path()).env_clear().env("PATH", path(place)).env("TERM", "xterm");
+        command.env("HOME", place.path()).env("SHELL", "/bin/sh");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let (send, output) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = stdout.read(&mut buffer) {
+                let _ = send.send(buffer[..length].to_vec());
+            }
+        });
+        Self { child, output, seen: String::new() }
+    }
+
+    fn wait_for(&mut self, text: &str) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !self.seen.contains(text) {
+            let left = until.saturating_duration_since(Instant::now());
+            let bytes = self.output.recv_timeout(left);
+            let bytes = bytes.unwrap_or_else(|_| panic!("no {text:?} in {}", self.seen));
+            self.seen.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn end(mut self) -> (i32, String) {
+        while let Ok(bytes) = self.output.recv_timeout(Duration::from_secs(20)) {
+            self.seen.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        (self.child.wait().unwrap().code().unwrap_or(-1), self.seen)
+    }
+}
+
+#[test]
+fn a_yes_and_enter_pin_the_key_that_was_shown() {
+    let place = place();
+    let mut terminal = Terminal::start(&place, "host trust node-1");
+    terminal.wait_for("[y/N]");
+    assert!(terminal.seen.contains(FINGERPRINT), "{}", terminal.seen);
+    terminal.press("y\r");
+    let (status, seen) = terminal.end();
+    assert_eq!(status, 0, "{seen}");
+    assert_eq!(known_hosts(&place), format!("node-1 {KEY}\n"));
+}
+
+#[test]
+fn enter_alone_is_a_no() {
+    let place = place();
+    let mut terminal = Terminal::start(&place, "host trust node-1");
+    terminal.wait_for("[y/N]");
+    terminal.press("\r");
+    let (status, seen) = terminal.end();
+    assert_eq!((status, known_hosts(&place)), (3, String::new()), "{seen}");
+}
+
+#[test]
+fn what_was_typed_before_the_question_does_not_answer_it() {
+    let place = place();
+    // The key comes only after the keys below have reached the terminal.
+    let ssh =
+        SSH.replace("KEY", KEY).replace("for word", "while [ ! -e typed ]; do sleep 0.02; done\nfor word");
+    place.write("bin/ssh", &ssh);
+    let mut terminal = Terminal::start(&place, "host trust node-1");
+    terminal.press("y\r");
+    // The terminal echoes what it has taken in.
+    terminal.wait_for("y\r\n");
+    place.write("typed", "");
+    terminal.wait_for("[y/N]");
+    terminal.press("\r");
+    let (status, seen) = terminal.end();
+    assert_eq!((status, known_hosts(&place)), (3, String::new()), "{seen}");
+}
+
+#[test]
+fn ctrl_c_at_the_question_changes_nothing() {
+    let place = place();
+    let mut terminal = Terminal::start(&place, "host trust node-1");
+    terminal.wait_for("[y/N]");
+    terminal.press("\u{3}");
+    let (status, seen) = terminal.end();
+    assert_eq!((status, known_hosts(&place)), (130, String::new()), "{seen}");
+    // hactl ended by itself and gave the cursor back.
+    assert!(seen.contains("error") && seen.contains("stopped at the question"), "{seen}");
+    assert!(seen.rfind("\u{1b}[?25h") > seen.rfind("\u{1b}[?25l"), "{seen:?}");
+}
+
+#[test]
+fn without_a_terminal_only_the_right_fingerprint_pins() {
+    let place = place();
+    let run = |more: &[&str]| {
+        let args: Vec<_> = ["host", "trust", "node-1"].iter().chain(more).copied().collect();
+        let output = place.command(&args).env("PATH", path(&place)).output().unwrap();
+        (output.status.code().unwrap_or(-1), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, said) = run(&[]);
+    assert_eq!(status, 3, "{said}");
+    assert!(said.contains(&format!("hactl host trust node-1 --fingerprint {FINGERPRINT}")), "{said}");
+    let (status, said) = run(&["--fingerprint", "SHA256:other"]);
+    assert_eq!((status, known_hosts(&place)), (1, String::new()), "{said}");
+    let (status, said) = run(&["--fingerprint", FINGERPRINT]);
+    assert_eq!((status, known_hosts(&place)), (0, format!("node-1 {KEY}\n")), "{said}");
+}
