@@ -9,6 +9,7 @@ use crate::outside::{Bucket, configuration, difference, psql};
 
 pub(crate) const TESTS: &[Test] = &[
     ("phase0::rehearsed_repeated_and_taken_back", rehearsed_repeated_and_taken_back),
+    ("phase0::the_restart_happens_once_from_a_snapshot_whenever_killed", the_restart_from_a_snapshot),
     ("phase0::killed_at_every_record_and_then_proofs_that_must_fail", killed_and_proofs_that_must_fail),
 ];
 
@@ -95,6 +96,44 @@ fn rehearsed_repeated_and_taken_back() {
     assert_eq!(psql(&lab, "cell", "SHOW archive_mode"), "off");
     assert_eq!(psql(&lab, "cell", "SHOW wal_level"), "replica");
     assert!(psql(&lab, "cell", "SELECT count(*) FROM slots").parse::<u64>().unwrap() > 0);
+}
+
+/// The one step that interrupts, from a snapshot: killed at once, in its midst, and late. The snapshot is of before the
+/// settings, for taking it starts the machines anew, which would be the restart that the settings wait for.
+fn the_restart_from_a_snapshot() {
+    let lab = Lab::up("restart", Scene::SingleServer);
+    let bundled = crate::common::lab::hactl(&["runbook", "show", "cell0"]).stdout;
+    let mut apart = bundled;
+    for (phase, step) in [("1", "archive-settings"), ("2", "wal-archive")] {
+        let step = format!("[[phase.step]]\nid = \"{step}\"");
+        assert_eq!(apart.matches(&step).count(), 1);
+        apart = apart.replace(&step, &format!("[[phase]]\nid = \"{phase}\"\ntitle = \"Apart\"\n\n{step}"));
+    }
+    let workspace = lab.workspace_of("apart.toml", &apart);
+    workspace.must(&["phase", "run", "0", "--yes"]);
+    lab.must(&["snapshot", "before"]);
+    let state = workspace.path().join(".hactl");
+    let kept = workspace.path().join("kept");
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let _ = std::fs::remove_dir_all(to);
+        assert!(std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+    };
+    copy(&state, &kept);
+    for delay in [0, 150, 1000] {
+        lab.must(&["restore", "before"]);
+        copy(&kept, &state);
+        let started = starts(&lab);
+        let running = workspace.start(&["phase", "run", "1", "--yes"]);
+        crate::common::lab::eventually("the intent to restart", Duration::from_secs(30), || {
+            workspace.journal().records().iter().any(|record| record.starts_with("intended restart"))
+        });
+        std::thread::sleep(Duration::from_millis(delay));
+        running.kill();
+        workspace.must(&["resume", "--yes"]);
+        assert!(workspace.journal().records().contains(&"phase_done 1".to_owned()));
+        assert_eq!(starts(&lab) - started, 1, "killed {delay} ms after the intent");
+        assert_eq!(psql(&lab, "cell", "SHOW archive_mode"), "on");
+    }
 }
 
 /// Where hactl is killed on its way through the phase.
