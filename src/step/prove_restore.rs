@@ -224,7 +224,10 @@ impl ProveRestore {
         got.measure("checked_seconds", said_number(&checked, "checked_seconds"));
         got.measure("archive_seconds", archive_seconds);
         if let Some(unarchived) = server.unarchived {
-            got.measure("loss_seconds", unarchived + archive_seconds);
+            // Nothing written since is nothing to lose, however long ago that was.
+            let age = if server.unarchived_bytes == 0 { 0.0 } else { unarchived };
+            got.measure("loss_seconds", age + archive_seconds);
+            got.measure("loss_wal_bytes", figure(server.unarchived_bytes));
         }
         let label = restored.get("backup").cloned().unwrap_or_else(|| known.label.clone());
         self.state(trial, source, prover, &server, &mut got, &label, &segment, &checked)?;
@@ -273,8 +276,9 @@ impl ProveRestore {
         let archive = seconds("archive_seconds");
         facts.push(match server.unarchived {
             Some(age) => format!(
-                "how much could be lost: when the proof began, {age:.1} s of writes were not archived, and archiving a segment \
-                 takes {archive:.1} s; {timeout}"
+                "how much could be lost, measured when the proof began: the newest archived segment was {age:.1} s old, and {} \
+                 of WAL were written since; archiving a segment takes {archive:.1} s; {timeout}",
+                bytes(server.unarchived_bytes)
             ),
             None => format!("how much could be lost: archiving a segment takes {archive:.1} s; {timeout}"),
         });

@@ -17,7 +17,12 @@ use crate::step::prover::{BASH, DIGEST_SQL, LONG, SEQUENCES_SQL, host_of};
 const SERVER: &str = "select current_setting('wal_level'), current_setting('server_version'), \
     (select setting::bigint from pg_settings where name = 'archive_timeout'), pg_is_in_recovery(), \
     coalesce(extract(epoch from clock_timestamp() - (select last_archived_time from pg_stat_archiver)), -1)::float8, \
-    (select sum(pg_database_size(oid))::bigint from pg_database)";
+    (select sum(pg_database_size(oid))::bigint from pg_database), \
+    coalesce((select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0'::pg_lsn + \
+      (('x' || substr(last_archived_wal, 9, 8))::bit(32)::bigint * (4294967296 / size.bytes) \
+        + ('x' || substr(last_archived_wal, 17, 8))::bit(32)::bigint + 1) * size.bytes::numeric) \
+     from pg_stat_archiver, (select setting::bigint as bytes from pg_settings where name = 'wal_segment_size') as size \
+     where last_archived_wal ~ '^[0-9A-F]{24}'), 0)::bigint";
 
 const DATABASES: &str = "select datname::text, datallowconn, datistemplate from pg_database order by oid";
 
@@ -33,8 +38,10 @@ pub(super) struct Server {
     pub(super) version: String,
     /// In seconds; 0 where there is none.
     pub(super) archive_timeout: i64,
-    /// Since the newest segment was archived, at the moment of asking; none where none ever was.
+    /// Seconds since the newest segment was archived, at the moment of asking; none where none ever was.
     pub(super) unarchived: Option<f64>,
+    /// Bytes of WAL written since the end of that segment.
+    pub(super) unarchived_bytes: u64,
     pub(super) bytes: u64,
     pub(super) databases: Vec<String>,
     /// Databases that nobody can connect to, and templates.
@@ -82,6 +89,8 @@ impl<'a> Source<'a> {
             version: row.get(1),
             archive_timeout: row.get(2),
             unarchived: (unarchived >= 0.0).then_some(unarchived),
+            // Negative where a segment was closed and nothing written since.
+            unarchived_bytes: u64::try_from(row.get::<_, i64>(6)).unwrap_or(0),
             bytes: u64::try_from(bytes).unwrap_or(0),
             databases: Vec::new(),
             left_out: Vec::new(),
