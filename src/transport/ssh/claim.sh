@@ -7,10 +7,14 @@ number=$1 words_bytes=$2 input_bytes=$3 seconds=$4 keep=$5
 
 mkdir -p -- "$root" || refuse setup "cannot make $root"
 inbox=$(mktemp -d "$root/in.XXXXXXXX") || refuse setup "cannot write in $root"
-trap 'rm -rf -- "$inbox"' EXIT
+# The input may be a secret: it stays in memory, and goes as soon as the command has opened it.
+memory=/run
+[ -w "$memory" ] || memory=$root
+input=$(mktemp "$memory/hactl-in.XXXXXXXX") || refuse setup "cannot write in $memory"
+trap 'rm -rf -- "$inbox" "$input"' EXIT
 head -c "$words_bytes" >"$inbox/words"
-head -c "$input_bytes" >"$inbox/input"
-[ "$(size "$inbox/words")" = "$words_bytes" ] && [ "$(size "$inbox/input")" = "$input_bytes" ] ||
+head -c "$input_bytes" >"$input"
+[ "$(size "$inbox/words")" = "$words_bytes" ] && [ "$(size "$input")" = "$input_bytes" ] ||
   refuse input "the input did not arrive whole, or $root is full"
 
 lock
@@ -28,10 +32,11 @@ if [ "$number" -gt 1 ]; then
 fi
 own
 mkdir -p -- "$attempt" && mkdir -- "$dir" || refuse setup "cannot make $dir"
-mv -- "$inbox/words" "$inbox/input" "$dir/" &&
-  sync "$dir/words" "$dir/input" "$dir" "$attempt" "$folder" "$root/$run" "$root" ||
+mv -- "$inbox/words" "$dir/" && ln -s -- "$input" "$dir/input" &&
+  sync "$dir/words" "$dir" "$attempt" "$folder" "$root/$run" "$root" ||
   refuse setup "cannot make the claim durable"
 
+trap 'rm -rf -- "$inbox"' EXIT
 setsid sh -c "$runner" hactl-run "$dir" "$seconds" "$keep" </dev/null >/dev/null 2>&1 &
 pid=$!
 # From here on the lock is the runner's, until it has said that it began.

@@ -6,6 +6,8 @@ exec 8>alive
 flock -n 8 || exit 1
 printf '%s %s\n' "$$" "$(cat /proc/sys/kernel/random/boot_id)" >begun
 sync begun . || exit 1
+exec 7<input || exit 1
+rm -f -- "$(readlink input)" input
 exec 9>&-
 
 mkfifo out.pipe err.pipe || exit 1
@@ -14,14 +16,14 @@ collect() {
   wc -c >"$1.cut"
   : >"$1.whole"
 }
-collect stdout <out.pipe 8>&- &
-collect stderr <err.pipe 8>&- &
+collect stdout <out.pipe 7<&- 8>&- &
+collect stderr <err.pipe 7<&- 8>&- &
 
 # What is ours stays private; the command itself gets the umask that programs and package scripts expect.
 # The innermost shell writes how the command itself ended, so that its own 124 is not taken for a timeout.
 # shellcheck disable=SC2016 # expanded by the innermost shell
 timeout -k 10 "$seconds" xargs -0 -x -n 100000 -s 1500000 -a words sh -c \
-  'rc=$1; shift; cd /; umask 022; "$@" 8>&-; echo "$?" >"$rc"' hactl-words "$1/rc" <input >out.pipe 2>err.pipe &
+  'rc=$1; shift; cd /; umask 022; "$@" 8>&-; echo "$?" >"$rc"' hactl-words "$1/rc" <&7 7<&- >out.pipe 2>err.pipe &
 group=$!
 wait "$group"
 ended=$?
@@ -40,7 +42,7 @@ for pause in 0.01 0.02 0.05 0.1 0.2 0.5 1 1; do
   if [ -e stdout.whole ] && [ -e stderr.whole ]; then break; fi
   sleep "$pause"
 done
-rm -f out.pipe err.pipe input
+rm -f out.pipe err.pipe
 if [ -s rc ]; then
   echo "finished $(cat rc)" >status.new
 elif [ "$ended" = 124 ] || [ "$ended" = 137 ]; then

@@ -34,6 +34,7 @@ if [ "$which" = all ]; then
   while [ -e "$attempt/$((last + 1))" ] && [ ! -e "$attempt/$((last + 1))/void" ]; do last=$((last + 1)); done
   # The newest claim may have died before its command began.
   if [ "$last" -gt 0 ] && [ ! -e "$attempt/$last/begun" ]; then
+    if [ -L "$attempt/$last/input" ]; then rm -f -- "$(readlink "$attempt/$last/input")" "$attempt/$last/input"; fi
     : >"$attempt/$last/void" && sync "$attempt/$last/void" "$attempt/$last" || refuse setup "cannot void a claim"
     last=$((last - 1))
   else
