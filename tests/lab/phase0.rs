@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::Test;
 use crate::common::lab::{Lab, Running, Scene, Workspace};
+use crate::common::readme;
 use crate::kills::{self, Kills};
 use crate::outside::{Bucket, configuration, difference, psql};
 
@@ -68,7 +69,9 @@ fn rehearsed_repeated_and_taken_back() {
 
     let began = Instant::now();
     let folder = workspace.path().to_str().unwrap();
-    let args = ["rehearse", "cell0", "--through", "0", "--yes", "--lab", lab.name(), "--workspace", folder];
+    let mut shown = readme::IN_THE_LAB.iter();
+    let first: Vec<_> = shown.next().unwrap().strip_prefix("cargo run -- ").unwrap().split(' ').collect();
+    let args = [&first[..], &["--yes", "--lab", lab.name(), "--workspace", folder]].concat();
     let ran = Running::start(workspace.path(), &args).end();
     assert_eq!(ran.status, 0, "{ran}");
     eprintln!("phase 0 in {:.0} s", began.elapsed().as_secs_f32());
@@ -84,7 +87,7 @@ fn rehearsed_repeated_and_taken_back() {
     let records = workspace.journal().lines().len();
     workspace.must(&["phase", "run", "0", "--yes"]);
     assert_eq!(workspace.journal().lines().len(), records + 1, "only that somebody went on");
-    workspace.must(&["plan", "--dry-run"]);
+    as_the_readme_shows_it(&workspace, shown);
     assert_eq!(difference(&between, &configuration(&lab, "node-1")), Vec::<String>::new());
     assert_eq!(starts(&lab) - started, 1);
 
@@ -96,6 +99,25 @@ fn rehearsed_repeated_and_taken_back() {
     assert_eq!(psql(&lab, "cell", "SHOW archive_mode"), "off");
     assert_eq!(psql(&lab, "cell", "SHOW wal_level"), "replica");
     assert!(psql(&lab, "cell", "SELECT count(*) FROM slots").parse::<u64>().unwrap() > 0);
+}
+
+/// The README's other commands, in its order, on keys that were never pinned.
+fn as_the_readme_shows_it<'a>(workspace: &Workspace<'_>, commands: impl Iterator<Item = &'a &'a str>) {
+    std::fs::remove_file(workspace.path().join(".hactl/known_hosts")).unwrap();
+    let trust = |host: &str| {
+        let read = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d\" \" -f2";
+        let fingerprint = workspace.lab.read(host, read);
+        workspace.must(&["host", "trust", host, "--fingerprint", &fingerprint]);
+    };
+    trust("prover");
+    for command in commands {
+        let args: Vec<_> = command.split(' ').skip(1).collect();
+        match args[..] {
+            ["host", "trust", host] => trust(host),
+            ["phase", "run", ..] | ["resume"] => drop(workspace.must(&[&args[..], &["--yes"]].concat())),
+            _ => drop(workspace.must(&args)),
+        }
+    }
 }
 
 /// The one step that interrupts, from a snapshot: killed at once, in its midst, and late. The snapshot is of before the
