@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::state::{Link, MachineKind, MachineState, Power, State};
-use super::{Lab, machine, network, state};
+use super::{Lab, lock, machine, network};
 use crate::diagnostic::Result;
 use crate::name::HostName;
 
@@ -48,7 +48,7 @@ impl Lab {
     /// # Errors
     /// A machine's processes do not end.
     pub fn power_cut(&self) -> Result<()> {
-        let _held = state::hold(&self.name)?;
+        let _held = lock::hold(&self.name)?;
         let mut state = self.state()?;
         for machine in state.nodes() {
             network::set_link(&state, machine, Link::Cut)?;
@@ -102,7 +102,7 @@ impl Lab {
         node: &HostName,
         change: impl FnOnce(&State, &mut MachineState) -> Result<()>,
     ) -> Result<()> {
-        let _held = state::hold(&self.name)?;
+        let _held = lock::hold(&self.name)?;
         let mut state = self.state()?;
         let mut machine = state.machine(node)?.clone();
         change(&state, &mut machine)?;

@@ -8,15 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::exec::Tool;
+use super::exec::{Tool, search_path};
 use crate::diagnostic::{Error, Result, codes};
-
-/// Where tools are looked for; an operator's own PATH often lacks the sbin folders.
-pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// The operator's PATH, and after it the folders that it may lack.
-pub(crate) fn search_path() -> String {
-    std::env::var("PATH").map_or_else(|_| PATH.to_owned(), |own| format!("{own}:{PATH}"))
-}
 
 /// CAP_SYS_ADMIN's bit, from `capability.h`.
 const SYS_ADMIN: u32 = 21;

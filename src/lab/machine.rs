@@ -102,7 +102,7 @@ pub(crate) fn start(dir: &Path, state: &State, machine: &MachineState) -> Result
     let namespace = network::path(&network::machine_namespace(&state.name, &machine.name));
     command.args([script, "hactl-lab"]).arg(lower.join(":")).arg(folder(machine)).arg(namespace).arg(who);
     command.args(cgroup::prepare(&state.name, &machine.name));
-    command.current_dir(dir).env_clear().env("PATH", super::host::PATH);
+    command.current_dir(dir).env_clear().env("PATH", super::exec::PATH);
     command.stdin(Stdio::null()).stdout(log).stderr(errors);
     let failed = |e: std::io::Error| {
         Error::new(codes::LAB_TOOL, "cannot start the machine").host(&machine.name).source(e)

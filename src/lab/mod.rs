@@ -11,9 +11,11 @@ mod build;
 mod cgroup;
 mod exec;
 mod faults;
+mod folder;
 mod host;
 mod image;
 mod leftovers;
+mod lock;
 mod machine;
 mod network;
 mod seal;
@@ -36,8 +38,7 @@ use crate::name::HostName;
 pub use host::{Missing, Need, become_root, install_packages, missing_packages, require};
 pub use progress::Progress;
 pub use seal::{enter, is_sealed};
-pub use snapshot::Snapshot;
-pub use state::{LabName, Link, MachineKind, MachineState, Power, Scene, State, Work};
+pub use state::{LabName, Link, MachineKind, MachineState, Power, Scene, Snapshot, State, Work};
 pub use status::{Reality, Running, Seen, Status};
 pub use workspace::{WorkspaceFor, give_back};
 
@@ -98,7 +99,7 @@ impl Lab {
     pub fn up(&self, scene: &Scene, progress: &dyn Fn(Progress)) -> Result<State> {
         host::require(if image::is_built() { Need::Machines } else { Need::Image })?;
         let image = image::ensure(progress)?;
-        let _held = state::hold(&self.name)?;
+        let _held = lock::hold(&self.name)?;
         if let Some(state) = State::load(&self.dir)? {
             if self.is_running(&state) {
                 if state.scene != *scene {
@@ -120,7 +121,7 @@ impl Lab {
 
     fn create(&self, scene: &Scene, image: &image::Image, progress: &dyn Fn(Progress)) -> Result<State> {
         let mut state = State::plan(&self.name, scene, image)?;
-        state::prepare(&self.dir, &state, image)?;
+        folder::prepare(&self.dir, &state, image)?;
         state.save_as(Work::Unfinished, &self.dir)?;
         network::create(&state)?;
         for machine in &state.machines {
@@ -155,9 +156,9 @@ impl Lab {
     /// # Errors
     /// Something of it could not be removed; it says what.
     pub fn down(&self) -> Result<()> {
-        let _held = state::hold(&self.name)?;
+        let _held = lock::hold(&self.name)?;
         leftovers::remove(&self.name, &self.dir)?;
-        state::forget_lock(&self.name);
+        lock::forget(&self.name);
         Ok(())
     }
 

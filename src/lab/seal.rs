@@ -24,7 +24,7 @@ use rustix::mount::{
 };
 
 use super::exec::io;
-use super::{Lab, host, machine};
+use super::{Lab, exec, host, machine};
 use crate::diagnostic::{Error, Result, codes};
 
 /// Says to the second step which lab it is in, and which mount namespace it left.
@@ -71,7 +71,7 @@ pub fn enter(lab: &Lab, visible: &[PathBuf]) -> Result<()> {
     command.args(["--mount", "--propagation", "private", "--", "nsenter"]);
     command.arg(format!("--net={}", lab.namespace_path().display())).arg("--").arg(own);
     command.args(std::env::args_os().skip(1)).current_dir(folder);
-    command.env_clear().envs(kept(std::env::vars_os())).env("PATH", host::PATH).env("HOME", HOME);
+    command.env_clear().envs(kept(std::env::vars_os())).env("PATH", exec::PATH).env("HOME", HOME);
     command.env(VARIABLE, format!("{} {here}", lab.name()));
     Err(refused(lab, "cannot be entered").source(command.exec()))
 }

@@ -4,32 +4,19 @@
 //! in it is consistent. Nothing is copied: a machine's own layer becomes a read-only one, and an empty layer is laid
 //! over it. Restoring throws the uppermost layers away.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::exec::io;
 use super::progress::Progress;
-use super::state::{Link, MachineState, Power, State, Work};
-use super::{BOOT_DEADLINE, Lab, machine, network, state};
+use super::state::{Link, MachineState, Power, Snapshot, State, Work};
+use super::{BOOT_DEADLINE, Lab, lock, machine, network};
 use crate::diagnostic::{Error, Result, codes};
 use crate::name::HostName;
 
 /// How long a machine may take to shut down before its power is taken.
 const SHUTDOWN: Duration = Duration::from_secs(30);
-
-/// A snapshot: which layers each machine's disk had.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// Its name.
-    pub name: String,
-    /// When it was taken.
-    pub at: jiff::Timestamp,
-    pub(crate) layers: BTreeMap<HostName, Vec<PathBuf>>,
-}
 
 impl Lab {
     /// Shuts all machines down, keeps their disks under a name, and starts them again. A snapshot of the same name is
@@ -41,7 +28,7 @@ impl Lab {
         HostName::new(name).map_err(|e| {
             Error::new(codes::USAGE, format!("{name:?} cannot be a snapshot's name")).source(e)
         })?;
-        let _held = state::hold(&self.name)?;
+        let _held = lock::hold(&self.name)?;
         let mut state = self.state()?;
         state.save_as(Work::Unfinished, &self.dir)?;
         machine::shut_down(&state, SHUTDOWN)?;
@@ -67,7 +54,7 @@ impl Lab {
     /// # Errors
     /// There is no such lab or snapshot, or a machine does not come back.
     pub fn restore(&self, name: &str, progress: &dyn Fn(Progress)) -> Result<()> {
-        let _held = state::hold(&self.name)?;
+        let _held = lock::hold(&self.name)?;
         let mut state = self.state()?;
         let Some(snapshot) = state.snapshots.iter().find(|s| s.name == name).cloned() else {
             let names: Vec<&str> = state.snapshots.iter().map(|s| s.name.as_str()).collect();

@@ -3,10 +3,11 @@
 //! Invariant: the file is replaced as a whole and holds no process id, mount or anything else that a restart of the
 //! computer would make a lie; what is running is asked of the kernel.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -14,7 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use super::exec::io;
 use super::image::Image;
-use super::snapshot::Snapshot;
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::name::{HostName, NameError, RoleName};
@@ -160,6 +160,16 @@ pub struct MachineState {
     pub power: Power,
     /// Whether it is meant to be connected.
     pub link: Link,
+}
+
+/// A snapshot: which layers each machine's disk had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// When it was taken.
+    pub at: jiff::Timestamp,
+    pub(crate) layers: BTreeMap<HostName, Vec<PathBuf>>,
 }
 
 /// A lab, as `state.json` holds it.
@@ -310,82 +320,6 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         file.commit()
     };
     write().map_err(io("write", path))
-}
-
-/// A held lock; it ends when this is dropped, or when hactl ends in whatever way.
-#[must_use]
-pub(crate) struct Held(#[expect(dead_code, reason = "the open file is the lock")] File);
-
-/// Takes the lab's lock, or says who has it.
-pub(crate) fn hold(name: &LabName) -> Result<Held> {
-    let labs = super::home().join("labs");
-    fs::create_dir_all(&labs).map_err(io("make", &labs))?;
-    let path = labs.join(format!("{name}.lock"));
-    loop {
-        let file = File::options().create(true).truncate(false).write(true).read(true).open(&path);
-        let file = file.map_err(io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(Error::new(codes::LAB_BUSY, format!("another hactl is working on lab {name}"))
-                    .next("wait for it to end, then try again"));
-            }
-            Err(fs::TryLockError::Error(e)) => return Err(io("lock", &path)(e)),
-        }
-        // `down` removes the file while it holds it: a lock on a removed file is nobody's.
-        let ours = file.metadata().map_err(io("read", &path))?;
-        if fs::metadata(&path).is_ok_and(|there| there.ino() == ours.ino()) {
-            return Ok(Held(file));
-        }
-    }
-}
-
-/// Removes the lab's lock file, while it is held.
-pub(crate) fn forget_lock(name: &LabName) {
-    let _ = fs::remove_file(super::home().join("labs").join(format!("{name}.lock")));
-}
-
-/// Makes the lab's folder: its keys, the link to its image, its SSH configuration.
-pub(crate) fn prepare(dir: &Path, state: &State, image: &Image) -> Result<()> {
-    for folder in ["", "keys", "machines", "layers"] {
-        let path = dir.join(folder);
-        fs::create_dir_all(&path).map_err(io("make", &path))?;
-    }
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(io("protect", dir))?;
-    let link = dir.join("image");
-    std::os::unix::fs::symlink(&image.dir, &link).map_err(io("make", &link))?;
-    super::machine::make_key(&dir.join("keys/id_ed25519"), "operator of the lab")?;
-    let mut known_hosts = String::new();
-    for machine in &state.machines {
-        match machine.kind {
-            MachineKind::Debian => {}
-            MachineKind::ObjectStore => {
-                super::store::prepare(&dir.join("keys"), machine)?;
-                continue;
-            }
-        }
-        let key = dir.join("keys").join(format!("{}.host", machine.name));
-        super::machine::make_key(&key, machine.name.as_str())?;
-        let public = key.with_extension("host.pub");
-        let public = fs::read_to_string(&public).map_err(io("read", &public))?;
-        known_hosts.push_str(&format!("{},{} {}\n", machine.name, machine.address, public.trim()));
-    }
-    replace(&dir.join("known_hosts"), known_hosts.as_bytes(), 0o600)?;
-    replace(&dir.join("ssh_config"), ssh_config(dir, state).as_bytes(), 0o600)
-}
-
-fn ssh_config(dir: &Path, state: &State) -> String {
-    let dir = dir.display();
-    let mut text = String::new();
-    for machine in state.nodes() {
-        text.push_str(&format!("Host {}\n  HostName {}\n", machine.name, machine.address));
-    }
-    text.push_str(&format!(
-        "Host *\n  User ops\n  IdentityFile \"{dir}/keys/id_ed25519\"\n  IdentitiesOnly yes\n  IdentityAgent none\n  \
-         UserKnownHostsFile \"{dir}/known_hosts\"\n  GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n  \
-         ControlPath none\n  ForwardAgent no\n  BatchMode yes\n  ConnectTimeout 5\n  LogLevel ERROR\n"
-    ));
-    text
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What a lab is made of now, and which of its parts are real.
 
-use super::snapshot::Snapshot;
-use super::state::{MachineKind, MachineState, State};
+use super::state::{MachineKind, MachineState, Snapshot, State};
 use super::{Lab, machine};
 use crate::diagnostic::Result;
 
