@@ -4,6 +4,7 @@
 //! tree. [`Step::resolve`] replaces references and only then makes the typed action: at load time with exemplars of
 //! the declared types, at run time with journaled values. What an action does belongs to its kind, not here.
 
+mod bindings;
 pub mod bundled;
 mod check;
 mod load;
@@ -20,9 +21,9 @@ mod synthetic;
 #[cfg(test)]
 mod tests;
 
+pub use bindings::{Bindings, StepOutputs};
 pub use load::{Loaded, load, load_kept, parse};
 pub use model::{Call, Component, Gate, Input, Origin, Phase, Role, Runbook, Step};
-pub use refs::{Bindings, StepOutputs};
 pub use value::{InputType, Value};
 
 use std::fmt::Debug;

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use toml::de::ValueDeserializer;
 
+use super::bindings::Bindings;
 use super::names::Names;
-use super::refs::{Bindings, replace};
+use super::refs::replace;
 use super::{InputType, Kinds, Value};
 use crate::diagnostic::{Error, Problem, Result, Source, codes};
 use crate::digest::Digest;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::refs::{Bindings, StepOutputs};
+use super::bindings::{Bindings, StepOutputs};
 use super::{Input, InputType, Role, Runbook, Value};
 use crate::diagnostic::{Code, codes};
 use crate::document::suggest;

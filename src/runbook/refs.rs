@@ -4,31 +4,12 @@
 //! is never looked at for references again. A string that is only one reference takes the referenced type; among
 //! other text a reference becomes text. `$${` stands for `${`. What a name means is in [`super::names`].
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::Value;
 use super::names::{Names, RefProblem};
-use super::{Runbook, Value};
 use crate::diagnostic::codes;
 use crate::document::{Literal, Node, Tree};
-use crate::journal::record::{Outputs, Place};
-use crate::workspace::{Host, Workspace};
-
-/// What steps gave, by the place they ran at.
-pub type StepOutputs = BTreeMap<Place, Outputs>;
-
-/// What references stand for at one place: a step on one host.
-#[derive(Clone, Copy, Debug)]
-pub struct Bindings<'a> {
-    /// The workspace.
-    pub workspace: &'a Workspace,
-    /// The runbook, for the defaults of inputs.
-    pub runbook: &'a Runbook,
-    /// The host that the step runs on.
-    pub host: Option<&'a Host>,
-    /// What earlier steps gave.
-    pub outputs: &'a StepOutputs,
-}
 
 /// A tree with its references replaced.
 #[derive(Debug)]
