@@ -13,6 +13,7 @@ use crate::journal::record::{Before, Change, Observed, Outputs};
 use crate::workspace::Addressing;
 
 mod conf;
+mod others;
 
 use conf::{Conf, WRITTEN_BY};
 
@@ -20,7 +21,8 @@ use conf::{Conf, WRITTEN_BY};
 /// 0640 for the group `postgres`, and beside it the certificate authority of the S3 server where it has one of its own.
 ///
 /// The repository is encrypted (aes-256-cbc) with the workspace's pass phrase, which cannot be changed later. A
-/// configuration that somebody else wrote is never overwritten.
+/// configuration that somebody else wrote is never overwritten, put out of force (`/etc/pgbackrest.conf`) or mixed with
+/// ours (`/etc/pgbackrest/conf.d`, `PGBACKREST_…` in PostgreSQL's environment): the step then stops and says what it found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PgBackRestConfig {
@@ -33,7 +35,7 @@ pub struct PgBackRestConfig {
     #[serde(default = "RepoPath::usual")]
     repo_path: RepoPath,
     /// So many full backups are kept, with the WAL that they need.
-    #[serde(default = "two")]
+    #[serde(default = "seven")]
     retention_full: u32,
     /// So many processes compress and send.
     #[serde(default = "two")]
@@ -42,6 +44,10 @@ pub struct PgBackRestConfig {
 
 fn two() -> u32 {
     2
+}
+
+fn seven() -> u32 {
+    7
 }
 
 const FOLDER: &str = "/etc/pgbackrest";
@@ -239,6 +245,9 @@ impl StepKind for PgBackRestConfig {
                     .to_owned(),
             );
         }
+        for other in others::others(&view.here()?, instance(view)?).await? {
+            findings.block(other);
+        }
         Ok(findings)
     }
 
@@ -278,6 +287,9 @@ impl StepKind for PgBackRestConfig {
             return Err(unverified(format!("{CONFIG} is not as it was written")));
         }
         let host = trial.view().here()?;
+        if let Some(other) = others::others(&host, instance(trial)?).await?.into_iter().next() {
+            return Err(unverified(other).host(host.name()));
+        }
         // It has to log in, trust the certificate and list the bucket to say this, whatever it says.
         let info = info_of(&host, &self.stanza).await?;
         if !matches!(info.status.code, 0..=2) {

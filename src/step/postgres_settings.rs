@@ -13,21 +13,28 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, Outputs};
 use crate::units::HumanDuration;
 
+mod at_rest;
 mod value;
 
+pub(super) use value::without_secrets;
 use value::{Auto, Live, Setting, Standing};
 
 /// Sets what `settings` names by ALTER SYSTEM and reloads; what is read only at the start waits for a restart, which is a
 /// step of its own.
 ///
-/// A setting that has its value already, wherever from, is left alone, and `wal_level` is never lowered. The way back
-/// restores what `postgresql.auto.conf` said before, and restarts where a value is read only at the start: with archiving
-/// still on and no command to archive with, WAL would pile up.
+/// A setting that has its value already, wherever from, is left alone, and `wal_level` is never lowered. An
+/// `archive_command` that is neither the wanted one nor exactly `replaces_command` is somebody's archiving, in force or
+/// not, and blocks the step. The way back restores what `postgresql.auto.conf` said before, and restarts where a value is
+/// read only at the start: with archiving still on and no command to archive with, WAL would pile up. Where the server
+/// does not run, the way back writes that file itself and starts it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresSettings {
     /// Names and values, as ALTER SYSTEM takes them: `archive_timeout = "60s"`.
     settings: BTreeMap<Setting, String>,
+    /// The `archive_command` of somebody else that may be replaced, exactly as it stands; empty for none.
+    #[serde(default)]
+    replaces_command: String,
     /// How long a restart may take when this is undone.
     #[serde(default = "ten_minutes")]
     restart_within: HumanDuration,
@@ -39,6 +46,8 @@ fn ten_minutes() -> HumanDuration {
 
 /// What `postgresql.auto.conf` said of each setting before; nothing where it said nothing.
 type Former = BTreeMap<String, Option<String>>;
+
+const ARCHIVE_COMMAND: &str = "archive_command";
 
 const LIVE: &str = "select name, setting, coalesce(reset_val, ''), coalesce(unit, ''), context, vartype, source, \
     pending_restart from pg_settings where name = any($1)";
@@ -89,6 +98,33 @@ impl PostgresSettings {
             let name = name.as_str();
             (name, wanted.as_str(), value::standing(name, wanted, seen.live.get(name), seen.auto.get(name)))
         })
+    }
+
+    /// Blocks where WAL is archived, or is meant to be, by anything but what is wanted here.
+    fn archiving_of_others(&self, seen: &Seen, findings: &mut Findings) {
+        let Some((_, wanted)) = self.settings.iter().find(|(name, _)| name.as_str() == ARCHIVE_COMMAND)
+        else {
+            return;
+        };
+        let live = |name: &str| seen.live.get(name).map_or("", Live::value);
+        let mut others = vec![live(ARCHIVE_COMMAND)];
+        // Asked for by ALTER SYSTEM, and not read yet.
+        others.extend(seen.auto.get(ARCHIVE_COMMAND));
+        others.retain(|other| !other.is_empty() && other != wanted && *other != self.replaces_command);
+        if let Some(other) = others.first() {
+            let now = if live("archive_mode") == "off" { ", although archive_mode is off" } else { "" };
+            findings.block(format!(
+                "somebody else's archive_command is set{now}: {}; hactl replaces it only when told to, by its exact words \
+                 (replaces_command of this step, in cell0 the input replace_archive_command)",
+                without_secrets(other)
+            ));
+        }
+        if !live("archive_library").is_empty() {
+            findings.block(format!(
+                "WAL is archived by the library {} already; end that first",
+                live("archive_library")
+            ));
+        }
     }
 
     fn facts(&self, seen: &Seen) -> Vec<String> {
@@ -144,6 +180,7 @@ impl StepKind for PostgresSettings {
                 "ALTER SYSTEM is switched off (allow_alter_system), so somebody else manages the settings",
             );
         }
+        self.archiving_of_others(&seen, &mut findings);
         for (name, wanted, standing) in self.standings(&seen) {
             let Standing::Differs(_) = standing else { continue };
             match seen.live.get(name) {
@@ -152,19 +189,6 @@ impl StepKind for PostgresSettings {
                     "{name} is given on PostgreSQL's command line, which ALTER SYSTEM cannot change: whoever starts it manages it"
                 )),
                 Some(_) => {}
-            }
-            if name == "archive_command" {
-                let now = live("archive_command");
-                if live("archive_mode") != "off" && !now.is_empty() && !now.contains("pgbackrest") {
-                    findings
-                        .block(format!("WAL is archived by something else already: {now}; end that first"));
-                }
-                if !live("archive_library").is_empty() {
-                    findings.block(format!(
-                        "WAL is archived by the library {} already; end that first",
-                        live("archive_library")
-                    ));
-                }
             }
             if name == "wal_level" && wanted == "logical" {
                 for needed in
@@ -189,7 +213,7 @@ impl StepKind for PostgresSettings {
                     let live = seen.live.get(name);
                     let when =
                         if live.is_some_and(Live::needs_restart) { ", from the next start on" } else { "" };
-                    Some(format!("{name}: {now} -> {wanted}{when}"))
+                    Some(format!("{name}: {} -> {wanted}{when}", without_secrets(&now)))
                 }
             })
             .collect();
@@ -247,6 +271,12 @@ impl StepKind for PostgresSettings {
         let Some(former) = recall::<Former>(hands.before())? else { return Ok(()) };
         let host = hands.here()?;
         let names: Vec<String> = former.keys().cloned().collect();
+        let instance = instance(hands).map_err(Failure::NotStarted)?;
+        if let Some(data) =
+            at_rest::data_of_a_server_at_rest(&host, instance).await.map_err(Failure::NotStarted)?
+        {
+            return at_rest::restore(&host, instance, &data, &former, self.restart_within.get()).await;
+        }
         let seen = see(&host, &names).await.map_err(Failure::NotStarted)?;
         if former.get("wal_level").is_some_and(|v| v.as_deref() != Some("logical")) {
             let slots = logical_slots(&host).await.map_err(Failure::NotStarted)?;
@@ -288,7 +318,7 @@ impl StepKind for PostgresSettings {
                 ));
             }
         }
-        let unit = unit(instance(hands).map_err(Failure::NotStarted)?);
+        let unit = unit(instance);
         let restart =
             Command::new("systemctl").args(["restart", "--", &unit]).within(self.restart_within.get());
         let _checkpoint =
@@ -313,7 +343,8 @@ async fn logical_slots(host: &HostView<'_>) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::PostgresSettings;
+    use super::value::{Auto, Live};
+    use super::{Findings, PostgresSettings, Seen};
 
     #[test]
     fn settings_are_named_and_valued_safely() {
@@ -322,5 +353,33 @@ mod tests {
         assert!(parse("settings = { 'a; drop' = 'on' }").is_err());
         assert!(parse("settings = { shared_preload_libraries = 'a,b' }").is_err());
         assert!(parse("settings = { archive_timeout = 60 }").is_err());
+    }
+
+    /// What blocks where this command is live and this one stands in `postgresql.auto.conf`.
+    fn blocked(live: &str, auto: &str, replaces: &str) -> Vec<String> {
+        let text = format!("settings = {{ archive_command = 'ours %p' }}\nreplaces_command = \"{replaces}\"");
+        let kind: PostgresSettings = toml::from_str(&text).unwrap();
+        let row = |value: &str| Live { reset: value.into(), vartype: "string".into(), ..Live::default() };
+        let live = [("archive_command".to_owned(), row(live))].into();
+        let seen = Seen { live, auto: Auto::parse(&format!("archive_command = '{auto}'\n")) };
+        let mut findings = Findings::default();
+        kind.archiving_of_others(&seen, &mut findings);
+        findings.blocking().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn somebody_elses_archiving_blocks_unless_it_is_named_exactly() {
+        assert!(blocked("", "", "").is_empty() && blocked("ours %p", "ours %p", "").is_empty());
+        // Another stanza of the same program is another archive.
+        for theirs in
+            ["cp %p /srv/wal/%f", "pgbackrest --stanza=theirs archive-push %p", "ours %p ", "/bin/true"]
+        {
+            for found in [blocked(theirs, "", ""), blocked("", theirs, ""), blocked(theirs, "", "cp")] {
+                assert_eq!(found.len(), 1, "{theirs}");
+                assert!(found[0].contains(theirs.trim()), "{found:?}");
+            }
+            assert!(blocked(theirs, theirs, theirs).is_empty(), "{theirs}");
+        }
+        assert!(!blocked("send --password=hunter2 %p", "", "")[0].contains("hunter2"));
     }
 }

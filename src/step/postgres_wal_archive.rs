@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{bytes, unverified, wait_for};
 use super::kind::{Effect, Evidence, Failure, Findings, Scope, StepKind, WayBack};
 use super::pgbackrest::{RepoPath, Stanza, info_of};
+use super::postgres_settings::without_secrets;
 use crate::access::reads::PgView;
 use crate::access::s3::S3Identity;
 use crate::access::{Hands, Psql, Trial, View};
@@ -25,6 +26,9 @@ pub struct PostgresWalArchive {
     /// The folder within the bucket.
     #[serde(default = "RepoPath::usual")]
     repo_path: RepoPath,
+    /// The `archive_command` that sends it there; without it the usual one of the stanza. Any other blocks.
+    #[serde(default)]
+    command: Option<String>,
     /// So long the segment may take.
     #[serde(default = "two_minutes")]
     within: HumanDuration,
@@ -100,10 +104,13 @@ impl StepKind for PostgresWalArchive {
         let pg = view.here()?.postgres("postgres").await?.ready()?;
         let row = pg.query_one(SETTINGS, &[]).await?;
         let (mode, command): (String, String) = (row.get(0), row.get(1));
+        let usual = || format!("pgbackrest --stanza={} archive-push %p", self.stanza.as_str());
+        let wanted = self.command.clone().unwrap_or_else(usual);
         if mode == "off" {
             findings.block("archive_mode is off");
-        } else if !command.contains("pgbackrest") {
-            findings.block(format!("WAL is archived by something else: {command}"));
+        } else if command != wanted {
+            let command = if command.is_empty() { "nothing" } else { &without_secrets(&command) };
+            findings.block(format!("WAL is archived by something else: {command}; wanted is: {wanted}"));
         }
         Ok(findings)
     }

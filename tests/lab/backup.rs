@@ -16,10 +16,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("backup::the_way_back_leaves_the_server_as_it_was", way_back),
 ];
 
-const RUN: &[&str] = &["phase", "run", "0", "--yes"];
+pub(crate) const RUN: &[&str] = &["phase", "run", "0", "--yes"];
 
 /// A workspace whose runbook is the bundled one up to the base backup: the rest has tests of its own.
-fn workspace(lab: &Lab) -> Workspace<'_> {
+pub(crate) fn workspace(lab: &Lab) -> Workspace<'_> {
     let workspace = lab.workspace("cell0");
     let whole =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/cell0.toml")).unwrap();
@@ -31,30 +31,30 @@ fn workspace(lab: &Lab) -> Workspace<'_> {
 }
 
 /// How often PostgreSQL has started, by its own log.
-fn starts(lab: &Lab) -> u32 {
+pub(crate) fn starts(lab: &Lab) -> u32 {
     let count = "sudo grep -c 'LOG:  starting PostgreSQL' /var/log/postgresql/postgresql-17-main.log";
     lab.read("node-1", count).parse().unwrap()
 }
 
-fn full_backups(lab: &Lab) -> usize {
+pub(crate) fn full_backups(lab: &Lab) -> usize {
     let info = "sudo -u postgres pgbackrest --stanza=main info --output=json";
     let info: serde_json::Value = serde_json::from_str(&lab.read("node-1", info)).unwrap();
     info[0]["backup"].as_array().unwrap().len()
 }
 
-fn sql(lab: &Lab, sql: &str) -> String {
+pub(crate) fn sql(lab: &Lab, sql: &str) -> String {
     lab.read("node-1", &format!("sudo -u postgres psql -XAtqc \"{sql}\""))
 }
 
 /// Runs the phase, which has to stop and say this.
-fn stops(workspace: &Workspace<'_>, says: &str) {
+pub(crate) fn stops(workspace: &Workspace<'_>, says: &str) {
     let ran = workspace.hactl(RUN);
     assert_eq!(ran.status, 1, "wanted: {says}\n{ran}");
     assert!(words(&ran).contains(says), "wanted: {says}\n{ran}");
 }
 
 /// What it said, without the line breaks of its layout.
-fn words(ran: &Ran) -> String {
+pub(crate) fn words(ran: &Ran) -> String {
     ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -14,6 +14,7 @@ mod backup;
 mod common;
 mod kills;
 mod machines;
+mod others;
 mod outside;
 mod phase0;
 mod seal;
@@ -28,7 +29,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 type Test = (&'static str, fn());
 
 const TESTS: &[&[Test]] =
-    &[backup::TESTS, machines::TESTS, seal::TESTS, ssh::TESTS, slice::TESTS, phase0::TESTS];
+    &[backup::TESTS, others::TESTS, machines::TESTS, seal::TESTS, ssh::TESTS, slice::TESTS, phase0::TESTS];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -199,9 +199,68 @@ impl Auto {
     }
 }
 
+/// `postgresql.auto.conf` with these settings as they were: their lines are taken out, and those that had a value are
+/// put at the end.
+pub(super) fn rewritten(text: &str, former: &BTreeMap<String, Option<String>>) -> String {
+    let ours = |line: &&str| {
+        let name = line.split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or_default();
+        !line.starts_with('#') && former.contains_key(name)
+    };
+    let mut text: String = text.lines().filter(|line| !ours(line)).map(|line| format!("{line}\n")).collect();
+    for (name, value) in former.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+        let value = value.replace('\\', "\\\\").replace('\'', "''");
+        text.push_str(&format!("{name} = '{value}'\n"));
+    }
+    text
+}
+
+/// A command for people: what looks like a secret in it is left out.
+pub(in crate::step) fn without_secrets(command: &str) -> String {
+    const WORDS: &[&str] = &["pass", "secret", "token", "key"];
+    const MASK: &str = "(not shown)";
+    let tells = |text: &str| WORDS.iter().any(|word| text.to_ascii_lowercase().contains(word));
+    let mut next_is_secret = false;
+    let mut mask = |word: &str| {
+        let hidden = std::mem::take(&mut next_is_secret);
+        if hidden {
+            return MASK.to_owned();
+        }
+        if let Some((name, _)) = word.split_once('=').filter(|(name, _)| tells(name)) {
+            return format!("{name}={MASK}");
+        }
+        if let Some((scheme, rest)) = word.split_once("://")
+            && let Some((_, place)) = rest.rsplit_once('@')
+        {
+            return format!("{scheme}://{MASK}@{place}");
+        }
+        next_is_secret = word.starts_with('-') && tells(word);
+        word.to_owned()
+    };
+    command.split(' ').map(&mut mask).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Auto, Live, Standing, alter, amount, standing};
+    use super::{Auto, Live, Standing, alter, amount, rewritten, standing, without_secrets};
+
+    #[test]
+    fn the_file_is_put_back_as_postgresql_writes_it() {
+        let text = "# Do not edit\nwal_level = 'logical'\nwork_mem = '8MB'\narchive_command = 'ours'\n";
+        let former =
+            [("wal_level".to_owned(), None), ("archive_command".to_owned(), Some("it's \\ %p".to_owned()))];
+        let back = rewritten(text, &former.into());
+        assert_eq!(back, "# Do not edit\nwork_mem = '8MB'\narchive_command = 'it''s \\\\ %p'\n");
+        assert_eq!(Auto::parse(&back).get("archive_command"), Some("it's \\ %p"));
+    }
+
+    #[test]
+    fn a_secret_in_a_command_is_not_shown() {
+        assert_eq!(without_secrets("cp %p /srv/wal/%f"), "cp %p /srv/wal/%f");
+        assert_eq!(
+            without_secrets("PGPASSWORD=a send --secret-key b --to=x https://u:c@host/%f"),
+            "PGPASSWORD=(not shown) send --secret-key (not shown) --to=x https://(not shown)@host/%f"
+        );
+    }
 
     fn live(setting: &str, vartype: &str, unit: &str, context: &str, pending: bool) -> Live {
         Live {
