@@ -86,6 +86,7 @@ problems! {
     address_like_an_option: workspace, "address = \"10.77.0.21\"" => "address = \"-oProxyCommand=sh\"";
     address_with_a_blank: workspace, "address = \"10.77.0.21\"" => "address = \"10.77.0.21 evil\"";
     no_user: workspace, "user = \"ops\"\n" => "";
+    old_postgresql: workspace, "version = \"17\"" => "version = \"15\"";
     pod: workspace, "\"systemd\"" => "\"pod\"";
     secret_in_clear: workspace, "secret_key = { env = \"S3_SECRET\" }" => "secret_key = \"hunter2\"";
     secret_in_clear_in_a_table: workspace, "{ file = \"secrets/cipher\" }" => "{ value = \"hunter2\" }";

@@ -9,6 +9,7 @@ use crate::access::reads::{PgAccess, PgView};
 use crate::access::{Hands, HostView, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Observed, OutputValue, Outputs};
+use crate::workspace::PostgresConfig;
 
 mod sql;
 
@@ -197,6 +198,9 @@ impl StepKind for PostgresInspect {
         let server = server(&host.postgres("postgres").await?.ready()?).await?;
         if server.recovery {
             findings.block("this server is a standby; Phase 0 begins at the primary");
+        }
+        if let Some(why) = PostgresConfig::too_old(server.major) {
+            findings.block(why);
         }
         if let Some(instance) =
             view.workspace().postgres.as_ref().filter(|i| i.version != server.major.to_string())

@@ -8,6 +8,7 @@ use crate::access::reads::{MONITOR, PgRole};
 use crate::access::{Hands, Psql, Trial, View};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, Outputs};
+use crate::workspace::PostgresConfig;
 
 /// Makes the role `hactl_monitor`: it may log in and read statistics and settings (`pg_monitor`), and no table.
 ///
@@ -55,6 +56,10 @@ impl StepKind for PostgresMonitor {
 
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
         let mut findings = Findings::default();
+        // The first step of all that asks the server: what comes after it would fail in odder words.
+        if let Some(why) = PostgresConfig::too_old(view.here()?.postgres_major().await?) {
+            findings.block(why);
+        }
         if let Some(role) = view.here()?.postgres_role(MONITOR).await? {
             let odd = foreign(&role);
             if !odd.is_empty() {

@@ -329,6 +329,11 @@ fn postgres(found: &mut Found, node: &Node, hosts: &[Host]) -> PostgresConfig {
             .help(format!("write roles = [\"{role}\"] in the [[host]] that PostgreSQL runs on"));
     }
     let Word(version) = table.parsed(found, "version", Need::Required).unwrap_or_default();
+    if let (Ok(major), Some(at)) = (version.parse(), node.get("version"))
+        && let Some(why) = PostgresConfig::too_old(major)
+    {
+        found.add(codes::FILE_BAD_VALUE, format!("[postgres] version: {why}")).at(at.span.clone(), "too old");
+    }
     let cluster =
         table.parsed(found, "cluster", Need::Optional).map_or_else(|| "main".into(), |Word(word)| word);
     let port = table.integer(found, "port", 1..=65535).unwrap_or(5432);

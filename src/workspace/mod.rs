@@ -113,6 +113,22 @@ pub struct PostgresConfig {
     pub socket_dir: PathBuf,
 }
 
+impl PostgresConfig {
+    /// The lowest major version that hactl can work with. Its checks read `pg_hba_file_rules.file_name` (16) and
+    /// `archive_library` (15); its dumps and proofs begin their sessions with `transaction_timeout` (17). It is also the
+    /// one that all of it is tried on.
+    pub const LOWEST: i64 = 17;
+
+    /// Why a server of this major version is refused, where it is.
+    #[must_use]
+    pub fn too_old(major: i64) -> Option<String> {
+        let lowest = Self::LOWEST;
+        (major < lowest).then(|| {
+            format!("PostgreSQL {major} is too old: hactl needs PostgreSQL {lowest} or newer; upgrade it first (pg_upgradecluster)")
+        })
+    }
+}
+
 /// How a PostgreSQL instance runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instance {

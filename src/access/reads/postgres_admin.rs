@@ -60,6 +60,14 @@ impl HostView<'_> {
         self.as_superuser(ROLE, &[("role", role)]).await
     }
 
+    /// The major version of the server that answers, such as 17.
+    ///
+    /// # Errors
+    /// As [`Self::postgres_role`].
+    pub async fn postgres_major(&self) -> Result<i64> {
+        self.as_superuser("select current_setting('server_version_num')::bigint / 10000", &[]).await
+    }
+
     /// Where the instance's files are.
     ///
     /// # Errors

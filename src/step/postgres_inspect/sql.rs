@@ -12,7 +12,7 @@ pub(super) const SERVER: &str = "select split_part(current_setting('server_versi
     (select sum(pg_database_size(oid))::bigint from pg_database), \
     case when current_setting('archive_mode') = 'off' then 'off' \
       when coalesce((select reset_val from pg_settings where name = 'archive_command'), '') <> '' then 'on, by a command' \
-      when current_setting('archive_library') <> '' then 'on, by the library ' || current_setting('archive_library') \
+      when current_setting('archive_library', true) <> '' then 'on, by the library ' || current_setting('archive_library', true) \
       else 'on, with nothing to archive by' end, \
     pg_is_in_recovery()";
 
