@@ -809,7 +809,7 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__phase__subcmd__run)
-            opts="-h --skip --reason --workspace --output --yes --help"
+            opts="-h --skip --reason --rebase --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -883,7 +883,7 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__plan)
-            opts="-h --dry-run --phase --workspace --output --yes --help"
+            opts="-h --dry-run --rebase --phase --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

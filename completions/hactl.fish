@@ -60,6 +60,7 @@ complete -c hactl -n "__fish_hactl_using_subcommand plan" -l workspace -d 'The f
 complete -c hactl -n "__fish_hactl_using_subcommand plan" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand plan" -l dry-run -d 'Record nothing'
+complete -c hactl -n "__fish_hactl_using_subcommand plan" -l rebase -d 'Accept what was changed since the run began, and record that; nothing is carried out'
 complete -c hactl -n "__fish_hactl_using_subcommand plan" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and not __fish_seen_subcommand_from list show run verify rollback" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
@@ -87,6 +88,7 @@ complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subco
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l rebase -d 'Accept what was changed since the run began (files, or hactl), record that, and go on'
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from verify" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
@@ -103,7 +105,7 @@ complete -c hactl -n "__fish_hactl_using_subcommand resume" -l decide -d 'What y
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
-complete -c hactl -n "__fish_hactl_using_subcommand resume" -l rebase -d 'Go on although hactl.toml or the runbook was changed since the run began; that is recorded'
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l rebase -d 'Accept what was changed since the run began (files, or hactl), record that, and go on'
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand approve" -l host -d 'Only on this host' -r

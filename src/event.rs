@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::changes::Changes;
 use crate::journal::record::{Place, Record};
 
 /// Something to show.
@@ -69,6 +70,13 @@ pub enum Event {
     },
     /// The first Ctrl-C: the current action is finished, then hactl stops.
     Stopping,
+    /// The files, or hactl, say something else than when the run began.
+    FilesChanged(Changes),
+    /// The files cannot be read, and the run goes on with what it keeps.
+    FilesUnreadable {
+        /// Why.
+        why: String,
+    },
 }
 
 /// Who is told.

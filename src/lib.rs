@@ -6,6 +6,7 @@
 //! Resuming is replay followed by the same code path.
 
 pub mod access;
+pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod diagnostic;

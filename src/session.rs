@@ -1,20 +1,24 @@
 //! A workspace opened for work: lock, journal, the runbook that its run carries out, and the fleet.
 //!
-//! Invariant: whoever holds a [`Session`] holds the workspace's lock. A run carries out the runbook's bytes that were
-//! kept when it began; where `hactl.toml` or the runbook's file has changed since, nothing is done before the operator
-//! says `--rebase`. Reading without the lock is [`Glance`].
+//! Invariant: whoever holds a [`Session`] holds the workspace's lock. A run carries out the bytes that were kept when it
+//! began. Where `hactl.toml`, the runbook's file or hactl itself has changed since, nothing is done before the operator
+//! says `--rebase`; where a file of now cannot be read at all, there is nothing to rebase onto, and the run goes on with
+//! what it keeps, saying so. Reading without the lock is [`Glance`].
 
 use std::fmt::Display;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::access::{Means, World};
+use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::engine::approver::Person;
+use crate::event::{Event, Listener};
 use crate::evidence::EvidenceStore;
-use crate::journal::record::{EvidenceRef, Mode, Operator, Record};
+use crate::journal::record::{Mode, Operator, Record};
 use crate::journal::{Holder, Journal, Lock, Report, Run, RunState, StateDir};
 use crate::name::{PhaseId, RunId, StepId};
 use crate::redact::Redactor;
@@ -23,13 +27,24 @@ use crate::step::fleet::Fleet;
 use crate::step::table::Table;
 use crate::workspace::Workspace;
 
-/// What to do where files have changed since the run began.
+/// The version of this hactl.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What to do where something has changed since the run began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drift {
     /// Stop and say so.
     Refuse,
     /// Go on with what the files say now, and record that.
     Rebase,
+}
+
+impl Drift {
+    /// As `--rebase` was given.
+    #[must_use]
+    pub fn rebase_if(rebase: bool) -> Self {
+        if rebase { Self::Rebase } else { Self::Refuse }
+    }
 }
 
 /// A workspace as it can be read without the lock.
@@ -41,8 +56,17 @@ pub struct Glance {
     pub runbook: Rc<Runbook>,
     /// What the journal says.
     pub state: RunState,
-    /// What changed since the run began, one sentence each.
-    pub drift: Vec<String>,
+    /// What became of the files since the run began.
+    pub files: Files,
+}
+
+/// What became of the files since a run began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// What they say differently.
+    pub changes: Changes,
+    /// Why they cannot be read any more; then the run goes on with what it keeps.
+    pub unreadable: Option<String>,
 }
 
 impl Glance {
@@ -54,11 +78,28 @@ impl Glance {
         let dir = StateDir::of(folder(file));
         let state = Journal::read(&dir)?.state;
         let evidence = EvidenceStore::new(dir, Rc::new(Redactor::new()));
-        let (kept, drift) = load(file, state.run(), &evidence, Drift::Refuse)?;
+        let Found { now, kept, files } = load(file, state.run(), &evidence)?;
         // Where the files changed, what matters is what they say now: nothing goes on with the old ones.
-        let loaded =
-            if drift.is_empty() { kept } else { load(file, state.run(), &evidence, Drift::Rebase)?.0 };
-        Ok(Self { workspace: Rc::new(loaded.workspace), runbook: Rc::new(loaded.runbook), state, drift })
+        let loaded = match (now, kept) {
+            (Some(now), _) if !files.changes.is_empty() => now,
+            (_, Some(loaded)) | (Some(loaded), None) => loaded,
+            (None, None) => return Err(Error::new(codes::INTERNAL, "neither files nor what a run keeps")),
+        };
+        Ok(Self { workspace: Rc::new(loaded.workspace), runbook: Rc::new(loaded.runbook), state, files })
+    }
+}
+
+/// What `hactl.toml` says, or said when the run began, where it cannot be read now.
+///
+/// # Errors
+/// Every problem of the files, where there is no run that keeps others.
+pub fn workspace_of(file: &Path) -> Result<Workspace> {
+    match runbook::load::<Table>(file) {
+        Ok(loaded) => Ok(loaded.workspace),
+        Err(error) => match Glance::at(file) {
+            Ok(glance) => Ok(Rc::unwrap_or_clone(glance.workspace)),
+            Err(_) => Err(error),
+        },
     }
 }
 
@@ -68,6 +109,8 @@ pub struct Here {
     pub clock: Rc<dyn Clock>,
     /// Who does by hand what only a person can do.
     pub person: Rc<dyn Person>,
+    /// Who is told what became of the files.
+    pub listener: Rc<dyn Listener>,
 }
 
 /// A workspace opened for work.
@@ -87,30 +130,42 @@ pub struct Session {
     pub operator: Operator,
     /// The command that they typed.
     command: String,
-    rebase: Option<EvidenceRef>,
+    workspace_bytes: Arc<[u8]>,
+    /// What has changed and is accepted, not recorded yet by itself.
+    accepted: Option<Changes>,
 }
 
 impl Session {
     /// Opens a workspace: takes the lock, replays the journal, loads the files.
     ///
     /// # Errors
-    /// Someone else holds the lock, the journal is damaged, the files have problems, or they changed since the run
-    /// began and `drift` says to refuse that.
+    /// Someone else holds the lock, the journal is damaged, the files have problems and no run keeps others, or they
+    /// changed since the run began and `drift` says to refuse that.
     pub fn open(file: &Path, command: &str, here: Here, drift: Drift) -> Result<(Self, Report)> {
         let operator = this_operator();
         let dir = StateDir::of(folder(file));
-        // A problem in the files is said before anything is made on disk.
-        runbook::load::<Table>(file)?;
+        if !dir.journal().exists() {
+            // A problem in the files is said before anything is made on disk.
+            runbook::load::<Table>(file)?;
+        }
         let holder = Holder::this_process(operator.clone(), here.clock.now(), command);
         let lock = Lock::take(&dir, holder)?;
         let (journal, report) = Journal::open(lock, Rc::clone(&here.clock))?;
         let redactor = Rc::new(Redactor::new());
         let evidence = Rc::new(EvidenceStore::new(dir, Rc::clone(&redactor)));
-        let (loaded, changed) = load(file, journal.state().run(), &evidence, drift)?;
-        let rebase = match (changed.is_empty(), drift) {
-            (true, _) => None,
-            (false, Drift::Refuse) => return Err(drifted(&changed)),
-            (false, Drift::Rebase) => Some(evidence.put("runbook", &loaded.runbook.bytes)?),
+        let Found { now, kept, files } = load(file, journal.state().run(), &evidence)?;
+        let changed = !files.changes.is_empty();
+        if let Some(why) = &files.unreadable {
+            here.listener.event(Event::FilesUnreadable { why: why.clone() });
+        }
+        if changed {
+            here.listener.event(Event::FilesChanged(files.changes.clone()));
+        }
+        let (loaded, accepted) = match (drift, now, kept) {
+            (Drift::Refuse, ..) if changed => return Err(drifted(&files.changes)),
+            (Drift::Rebase, Some(now), Some(_)) => (now, Some(files.changes)),
+            (_, _, Some(loaded)) | (_, Some(loaded), None) => (loaded, None),
+            (_, None, None) => return Err(Error::new(codes::INTERNAL, "neither files nor what a run keeps")),
         };
         let workspace = Rc::new(loaded.workspace);
         let runbook = Rc::new(loaded.runbook);
@@ -128,7 +183,8 @@ impl Session {
                 fleet,
                 operator,
                 command: command.to_owned(),
-                rebase,
+                workspace_bytes: loaded.workspace_bytes,
+                accepted,
             },
             report,
         ))
@@ -139,19 +195,34 @@ impl Session {
     /// # Errors
     /// The journal or the evidence could not be made durable.
     pub fn begin(&self) -> Result<()> {
-        if self.journal.state().run().is_some() {
-            if let Some(runbook_bytes) = &self.rebase {
-                self.journal.append(Record::Rebased {
-                    runbook_bytes: runbook_bytes.clone(),
-                    workspace: self.workspace.digest,
-                    by: self.operator.clone(),
-                })?;
-            }
-            self.journal
-                .append(Record::Resumed { operator: self.operator.clone(), command: self.command.clone() })?;
+        if self.journal.state().run().is_none() {
+            return self.begin_anew();
+        }
+        self.rebase()?;
+        let (operator, command) = (self.operator.clone(), self.command.clone());
+        self.journal.append(Record::Resumed { operator, command }).map(drop)
+    }
+
+    /// Records that what has changed is accepted, where something has and `--rebase` was given; nothing else is done.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn rebase(&self) -> Result<()> {
+        if self.accepted.is_none() {
             return Ok(());
         }
+        self.journal.append(Record::Rebased {
+            runbook_bytes: self.evidence.put("runbook", &self.runbook.bytes)?,
+            workspace: self.evidence.put("hactl.toml", &self.workspace_bytes)?,
+            hactl: VERSION.to_owned(),
+            by: self.operator.clone(),
+        })?;
+        Ok(())
+    }
+
+    fn begin_anew(&self) -> Result<()> {
         let runbook_bytes = self.evidence.put("runbook", &self.runbook.bytes)?;
+        let workspace = self.evidence.put("hactl.toml", &self.workspace_bytes)?;
         let mode = match &self.workspace.lab {
             Some(lab) => Mode::Rehearsal { lab: lab.clone() },
             None => Mode::Production,
@@ -162,8 +233,8 @@ impl Session {
             operator: self.operator.clone(),
             runbook: self.runbook.name.clone(),
             runbook_bytes,
-            workspace: self.workspace.digest,
-            hactl: env!("CARGO_PKG_VERSION").to_owned(),
+            workspace,
+            hactl: VERSION.to_owned(),
             mode,
         })?;
         Ok(())
@@ -209,47 +280,54 @@ fn folder(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new("."))
 }
 
-/// Loads what a run carries out, and says what changed since it began.
-fn load(
-    file: &Path,
-    run: Option<&Run>,
-    evidence: &EvidenceStore,
-    drift: Drift,
-) -> Result<(Loaded, Vec<String>)> {
-    let now = runbook::load::<Table>(file)?;
-    let Some(run) = run else { return Ok((now, Vec::new())) };
-    let mut changed = Vec::new();
-    if now.workspace.digest != run.workspace {
-        changed.push("hactl.toml was changed after the run began".to_owned());
-    }
-    let runbook_changed = Digest::of(&now.runbook.bytes) != run.runbook_bytes.digest;
-    match (&now.runbook.origin, runbook_changed) {
-        (_, false) | (Origin::Kept(_), true) => {}
-        (Origin::Bundled, true) => match drift {
-            // A newer hactl may embed a newer runbook: the run goes on with the one that it began with.
-            Drift::Refuse => {}
-            Drift::Rebase => {
-                changed.push("this hactl embeds another runbook than the run began with".to_owned())
-            }
-        },
-        (Origin::File(path), true) => {
-            changed.push(format!("{} was changed after the run began", path.display()))
+/// The files, as they are and as a run keeps them.
+struct Found {
+    /// As they are now, where they can be read.
+    now: Option<Loaded>,
+    /// As the run keeps them, where one has begun.
+    kept: Option<Loaded>,
+    files: Files,
+}
+
+/// Loads what a run carries out and what the files say now, and compares them.
+fn load(file: &Path, run: Option<&Run>, evidence: &EvidenceStore) -> Result<Found> {
+    let now = runbook::load::<Table>(file);
+    let Some(run) = run else { return Ok(Found { now: Some(now?), kept: None, files: Files::default() }) };
+    let keeps = || {
+        let (workspace, runbook) = (evidence.get(&run.workspace)?, evidence.get(&run.runbook_bytes)?);
+        runbook::load_kept::<Table>(file, &workspace, &runbook)
+    };
+    let now = match now {
+        Ok(now) => now,
+        Err(unreadable) => {
+            // Where what was kept cannot be read either, the file at hand is what a person can mend.
+            let Ok(kept) = keeps() else { return Err(unreadable) };
+            let why = unreadable.one_line();
+            let files = Files { changes: Changes::default(), unreadable: Some(why) };
+            return Ok(Found { now: None, kept: Some(kept), files });
         }
-    }
+    };
     if now.runbook.name != run.runbook {
         return Err(another_run("runbook", &run.runbook, &now.runbook.name));
     }
     if now.workspace.fleet != run.fleet {
         return Err(another_run("fleet", &run.fleet, &now.workspace.fleet));
     }
-    match drift {
-        Drift::Rebase => Ok((now, changed)),
-        Drift::Refuse if runbook_changed => {
-            let kept = evidence.get(&run.runbook_bytes)?;
-            Ok((runbook::load_kept::<Table>(file, &kept)?, changed))
-        }
-        Drift::Refuse => Ok((now, changed)),
+    let same_runbook = Digest::of(&now.runbook.bytes) == run.runbook_bytes.digest;
+    if same_runbook && now.workspace.digest == run.workspace.digest && run.hactl == VERSION {
+        return Ok(Found { kept: Some(now), now: None, files: Files::default() });
     }
+    let kept = keeps()?;
+    let changes = match &now.runbook.origin {
+        // The same hactl that embeds another runbook is one that is being worked on.
+        Origin::Bundled if run.hactl == VERSION && now.workspace.digest == run.workspace.digest => {
+            Changes::default()
+        }
+        Origin::Bundled | Origin::Kept(_) | Origin::File(_) => {
+            Changes::between(&kept, &now, &run.hactl, VERSION)
+        }
+    };
+    Ok(Found { now: Some(now), kept: Some(kept), files: Files { changes, unreadable: None } })
 }
 
 /// Another fleet or another runbook is no change of a run, but another run.
@@ -259,11 +337,12 @@ fn another_run(what: &str, began: &impl Display, now: &impl Display) -> Error {
         .next(format!("name the {what} {began} again, or make a workspace of its own for {now}"))
 }
 
-fn drifted(changed: &[String]) -> Error {
-    Error::new(codes::DRIFT, changed.join("; "))
-        .state("nothing was done; approvals that were given bind the old files")
+fn drifted(changes: &Changes) -> Error {
+    Error::new(codes::DRIFT, format!("changed since the run began: {}", changes.in_short()))
+        .state("nothing was done; approvals that were given bind what was there before")
         .next("hactl plan --dry-run    (shows what would happen now)")
-        .next("hactl resume --rebase    (goes on with the changed files, and records that)")
+        .next("hactl plan --rebase    (accepts the changes, records that, and only looks)")
+        .next("hactl resume --rebase    (accepts them and goes on)")
 }
 
 /// Who types: the person behind sudo, where there is one.

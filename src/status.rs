@@ -13,6 +13,7 @@ use crate::journal::{Checkpoint, RunState};
 use crate::name::{FleetName, PhaseId, RunId, RunbookName};
 use crate::proof::{self, Freshness, Standing};
 use crate::runbook::{Phase, Runbook, Step};
+use crate::session::Files;
 use crate::step::StepKind as _;
 use crate::step::nightly_dump::NightlyDump;
 use crate::workspace::Workspace;
@@ -28,8 +29,11 @@ pub struct Status {
     pub rehearsal: Option<String>,
     /// The run; none before the first one began.
     pub run: Option<RunStatus>,
-    /// What changed in the files since the run began.
+    /// What changed since the run began: in the files, or hactl itself.
     pub drift: Vec<String>,
+    /// Why the files cannot be read now; then the run goes on with those that it began with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
     /// The phases, in order.
     pub phases: Vec<PhaseStatus>,
     /// The components, in order.
@@ -170,9 +174,10 @@ impl Status {
         workspace: &Workspace,
         runbook: &Runbook,
         state: &RunState,
-        drift: Vec<String>,
+        files: &Files,
         now: Timestamp,
     ) -> Self {
+        let drift = files.changes.told();
         let phases: Vec<_> =
             runbook.phases.iter().map(|phase| phase_status(workspace, phase, state)).collect();
         let components: Vec<_> = runbook.components.iter().map(|c| component_status(c, state, now)).collect();
@@ -189,6 +194,7 @@ impl Status {
             rehearsal: workspace.lab.clone(),
             run,
             drift,
+            unreadable: files.unreadable.clone(),
             phases,
             components,
             dump: None,
@@ -280,7 +286,8 @@ fn next(
     let mut next = Vec::new();
     if !drift.is_empty() {
         next.push("hactl plan --dry-run    (what the changed files would do)".to_owned());
-        next.push("hactl resume --rebase    (goes on with the changed files)".to_owned());
+        next.push("hactl plan --rebase    (accepts the changes, records that, and only looks)".to_owned());
+        next.push("or: hactl resume --rebase    (accepts them and goes on)".to_owned());
         return next;
     }
     let resume = "hactl resume";

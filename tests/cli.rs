@@ -197,54 +197,59 @@ fn the_golden_journal_is_told_in_words() {
        10  2026-11-21 12:00:13  wal-archive on node-1: waits for approval
        11  2026-11-21 12:00:15  wal-archive on node-1: approved by ada@desk (name
                                 typed at the prompt)
-       12  2026-11-21 12:00:16  an approval no longer counts: the change is another
-                                one
-       13  2026-11-21 12:00:18  wal-archive on node-1: approved by ada@desk
+       12  2026-11-21 12:00:16  wal-archive on node-1: approved by ada@desk
                                 (answered by --yes in a rehearsal)
-       14  2026-11-21 12:00:19  wal-archive on node-1: changing: restart
+       13  2026-11-21 12:00:18  wal-archive on node-1: changing: restart
                                 postgresql@17-main
-       15  2026-11-21 12:00:21  wal-archive on node-1: did not begin, nothing was
+       14  2026-11-21 12:00:19  wal-archive on node-1: did not begin, nothing was
                                 changed: claim refused
-       16  2026-11-21 12:00:22  wal-archive on node-1: under way: a restart
-       17  2026-11-21 12:00:24  wal-archive on node-1: will change: restart
+       15  2026-11-21 12:00:21  wal-archive on node-1: under way: a restart
+       16  2026-11-21 12:00:22  wal-archive on node-1: will change: restart
                                 postgresql@17-main
-       18  2026-11-21 12:00:25  wal-archive on node-1: changing, attempt 2: restart
+       17  2026-11-21 12:00:24  wal-archive on node-1: changing, attempt 2: restart
                                 postgresql@17-main
-       19  2026-11-21 12:00:27  stopped as you asked
-       20  2026-11-21 12:00:28  ada@desk goes on with: hactl resume
-       21  2026-11-21 12:00:30  wal-archive on node-1: IN DOUBT: hactl was
+       18  2026-11-21 12:00:25  stopped as you asked
+       19  2026-11-21 12:00:27  ada@desk goes on with: hactl resume
+       20  2026-11-21 12:00:28  wal-archive on node-1: IN DOUBT: hactl was
                                 interrupted
-       22  2026-11-21 12:00:31  wal-archive on node-1: decided by ada@desk: it had
+       21  2026-11-21 12:00:30  wal-archive on node-1: decided by ada@desk: it had
                                 its effect
-       23  2026-11-21 12:00:33  wal-archive on node-2: will change: restart
+       22  2026-11-21 12:00:31  wal-archive on node-2: will change: restart
                                 postgresql@17-main
-       24  2026-11-21 12:00:34  wal-archive on node-2: changing: restart
+       23  2026-11-21 12:00:33  wal-archive on node-2: changing: restart
                                 postgresql@17-main
-       25  2026-11-21 12:00:36  wal-archive on node-2: changed
-       26  2026-11-21 12:00:37  wal-archive on node-2: FAILED: no segment in the
+       24  2026-11-21 12:00:34  wal-archive on node-2: changed
+       25  2026-11-21 12:00:36  wal-archive on node-2: FAILED: no segment in the
                                 bucket
-       27  2026-11-21 12:00:39  ada@desk accepted the changed runbook or workspace
-       28  2026-11-21 12:00:40  wal-archive on node-2: taking back
-       29  2026-11-21 12:00:42  wal-archive on node-2: TAKING BACK FAILED: unit is
+       26  2026-11-21 12:00:37  ada@desk accepted what has changed; approvals given
+                                before count no more
+       27  2026-11-21 12:00:39  wal-archive on node-2: taking back
+       28  2026-11-21 12:00:40  wal-archive on node-2: TAKING BACK FAILED: unit is
                                 masked
-       30  2026-11-21 12:00:43  wal-archive on node-2: taking back
-       31  2026-11-21 12:00:45  wal-archive on node-2: taken back
-       32  2026-11-21 12:00:46  drill: skipped by ada@desk, stays unproven: not
+       29  2026-11-21 12:00:42  wal-archive on node-2: taking back
+       30  2026-11-21 12:00:43  wal-archive on node-2: taken back
+       31  2026-11-21 12:00:45  drill: skipped by ada@desk, stays unproven: not
                                 tonight
-       33  2026-11-21 12:00:48  proven: restore of cell-postgres (complete, on
+       32  2026-11-21 12:00:46  proven: restore of cell-postgres (complete, on
                                 another host), counts until 2026-12-21
-       34  2026-11-21 12:00:49  phase 0: done
+       33  2026-11-21 12:00:48  phase 0: done
     ");
     assert_snapshot!(place.hactl(&["journal", "show", "--last", "1", "--output", "json"]), @r#"
     exit 0
     --- stdout
-    {"event":"recorded","seq":34,"at":"2026-11-21T12:00:49.5Z","record":{"phase_done":{"phase":"0"}}}
+    {"event":"recorded","seq":33,"at":"2026-11-21T12:00:48Z","record":{"phase_done":{"phase":"0"}}}
     "#);
     assert_snapshot!(place.hactl(&["journal", "verify"]), @r#"
     exit 1
     --- stderr
-    error[evidence::read]: failed to read the evidence "runbook 2":
+    error[evidence::read]: failed to read the evidence "hactl.toml 2":
+      [DIR]/.hactl/evidence/37760caebcb7ee96d2463436cab4c423d5d38bc357fdf6d0a333078f865f0460:
+      No such file or directory (os error 2)
+    failed to read the evidence "runbook 2":
       [DIR]/.hactl/evidence/3c05d6cfd58719bfc04b27c5289870bceaeaed34bfbcb7ec031205b9c5dc96be:
+      No such file or directory (os error 2)
+    failed to read the evidence "hactl.toml":
+      [DIR]/.hactl/evidence/975369657befac2c89fa6c4cbb7629feb4a27aeed9e18f9eb771a08c0d20da2c:
       No such file or directory (os error 2)
     failed to read the evidence "head":
       [DIR]/.hactl/evidence/9f2e6d33a3717ee826353a404ba4618d1aeeb6879ad7936bce8ed5f46814924d:
@@ -258,7 +263,7 @@ fn the_golden_journal_is_told_in_words() {
     failed to read the evidence "what the gate showed":
       [DIR]/.hactl/evidence/f856f79a7029a3c60ca68061628dce1456f3a57962d9c312d473adfc592f56a6:
       No such file or directory (os error 2)
-      now:     the journal's 34 records are whole; what they name as evidence is not
+      now:     the journal's 33 records are whole; what they name as evidence is not
       next:    restore .hactl/evidence from a copy
     "#);
 }

@@ -36,7 +36,7 @@ impl Check {
     /// # Errors
     /// Every problem of both files.
     pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
-        let Loaded { workspace, runbook } = runbook::load::<Table>(&global.file()?)?;
+        let Loaded { workspace, runbook, .. } = runbook::load::<Table>(&global.file()?)?;
         match out.format() {
             Format::Human => {
                 let origin = match &runbook.origin {

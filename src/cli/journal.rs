@@ -151,8 +151,9 @@ fn verify(dir: &StateDir, out: &Out) -> Result<()> {
 /// The evidence that a record names.
 fn evidence_of(record: &Record) -> Vec<&EvidenceRef> {
     match record {
-        Record::RunStarted { runbook_bytes, .. } | Record::Rebased { runbook_bytes, .. } => {
-            vec![runbook_bytes]
+        Record::RunStarted { runbook_bytes, workspace, .. }
+        | Record::Rebased { runbook_bytes, workspace, .. } => {
+            vec![runbook_bytes, workspace]
         }
         Record::Approved(approval) => vec![&approval.shown],
         Record::Verified { evidence, .. } => evidence.iter().collect(),
@@ -163,7 +164,6 @@ fn evidence_of(record: &Record) -> Vec<&EvidenceRef> {
         | Record::Planned { .. }
         | Record::Observed { .. }
         | Record::AwaitingApproval { .. }
-        | Record::ApprovalVoided { .. }
         | Record::Intended { .. }
         | Record::Applied { .. }
         | Record::NotStarted { .. }

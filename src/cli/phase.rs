@@ -55,6 +55,9 @@ enum PhaseCommand {
         /// Why, for the journal
         #[arg(long, value_name = "TEXT", requires = "skip")]
         reason: Option<String>,
+        /// Accept what was changed since the run began (files, or hactl), record that, and go on
+        #[arg(long)]
+        rebase: bool,
     },
     /// Look at what was made and verify it again; proofs are taken anew
     Verify {
@@ -79,8 +82,8 @@ impl PhaseArgs {
         match &self.command {
             PhaseCommand::List => list(global, out)?,
             PhaseCommand::Show { phase } => show(global, out, phase)?,
-            PhaseCommand::Run { phase, skip, reason } => {
-                on_fleet(global, out, Drift::Refuse, async |session, work, _asker| {
+            PhaseCommand::Run { phase, skip, reason, rebase } => {
+                on_fleet(global, out, Drift::rebase_if(*rebase), async |session, work, _asker| {
                     run(session, work, phase, skip, reason.as_deref().unwrap_or_default()).await?;
                     say_next(session, out)
                 })?;
@@ -237,7 +240,7 @@ struct Listed<'a> {
 fn list(global: &Global, out: &Out) -> Result<()> {
     let glance = Glance::at(&global.file()?)?;
     let now = jiff::Timestamp::now();
-    let status = Status::of(&glance.workspace, &glance.runbook, &glance.state, glance.drift, now);
+    let status = Status::of(&glance.workspace, &glance.runbook, &glance.state, &glance.files, now);
     for phase in &status.phases {
         match out.format() {
             Format::Json => out.object(&Listed { event: "phase", phase })?,

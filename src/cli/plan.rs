@@ -24,11 +24,15 @@ outcome is said to be known only later.
 
 Examples:
   hactl plan --dry-run           look, and leave nothing on disk
-  hactl plan --phase 0           look at one phase, and record the plan's digest")]
+  hactl plan --phase 0           look at one phase, and record the plan
+  hactl plan --rebase            after an edit: accept it, and look")]
 pub struct PlanArgs {
     /// Record nothing
     #[arg(long)]
     dry_run: bool,
+    /// Accept what was changed since the run began, and record that; nothing is carried out
+    #[arg(long, conflicts_with = "dry_run")]
+    rebase: bool,
     /// Only this phase
     #[arg(long, value_name = "N")]
     phase: Option<PhaseId>,
@@ -65,14 +69,20 @@ impl PlanArgs {
     fn glance(&self, global: &Global, out: &Out) -> Result<Plan> {
         work::looking(global, out, async |glance, fleet| {
             if out.format() == Format::Human {
-                glance.drift.iter().try_for_each(|what| out.wrapped(&format!("CHANGED: {what}"), 9))?;
+                let changed = glance.files.changes.told();
+                changed.iter().try_for_each(|what| out.wrapped(&format!("CHANGED: {what}"), 9))?;
             }
             self.look(fleet, &glance.runbook, &glance.state, out).await
         })
     }
 
     fn record(&self, global: &Global, out: &Out) -> Result<Plan> {
-        work::on_fleet(global, out, Drift::Refuse, async |session, work, _asker| {
+        work::on_fleet(global, out, Drift::rebase_if(self.rebase), async |session, work, _asker| {
+            // What is planned is kept from here on: a file that is edited before it is carried out is a change.
+            match session.journal.state().run() {
+                Some(_) => session.rebase()?,
+                None => session.begin()?,
+            }
             let plan = self.look(work.steps, &session.runbook, &session.journal.state(), out).await?;
             session.journal.append(Record::Planned { plan: plan.digest()? })?;
             Ok(plan)

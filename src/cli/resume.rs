@@ -29,7 +29,7 @@ pub struct ResumeArgs {
     /// What you found about a step in doubt: STEP[@HOST]=applied or =not-applied. May be given more than once
     #[arg(long, value_name = "STEP[@HOST]=OUTCOME")]
     decide: Vec<Decision>,
-    /// Go on although hactl.toml or the runbook was changed since the run began; that is recorded
+    /// Accept what was changed since the run began (files, or hactl), record that, and go on
     #[arg(long)]
     rebase: bool,
 }
@@ -66,7 +66,7 @@ impl ResumeArgs {
     /// # Errors
     /// There is no run, or what carrying on could not do.
     pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
-        let drift = if self.rebase { Drift::Rebase } else { Drift::Refuse };
+        let drift = Drift::rebase_if(self.rebase);
         on_fleet(global, out, drift, async |session, work, _asker| {
             if session.journal.state().run().is_none() {
                 let first = session.runbook.phases.first().map_or("0", |phase| phase.id.as_str());

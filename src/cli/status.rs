@@ -51,7 +51,7 @@ impl StatusArgs {
         let expects = status::expects_dumps(&glance.workspace, &glance.runbook, &glance.state);
         let dump = (expects && !self.offline).then(|| newest_dump(global, out, &glance));
         let now = SystemClock.now();
-        let status = Status::of(&glance.workspace, &glance.runbook, &glance.state, glance.drift, now);
+        let status = Status::of(&glance.workspace, &glance.runbook, &glance.state, &glance.files, now);
         let status = Status { dump, ..status };
         match out.format() {
             Format::Human => out.say(render::status::text(&status, now, out))?,

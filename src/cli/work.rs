@@ -19,11 +19,10 @@ use crate::journal::StateDir;
 use crate::journal::record::Record;
 use crate::redact::Redactor;
 use crate::render::{Format, Out, Progress};
-use crate::runbook::{self, Loaded};
-use crate::session::{Drift, Glance, Here, Session};
+use crate::runbook;
+use crate::session::{Drift, Files, Glance, Here, Session, workspace_of};
 use crate::status::Status;
 use crate::step::fleet::Fleet;
-use crate::step::table::Table;
 use crate::workspace::Workspace;
 
 /// The driver on the real steps, asking at this terminal.
@@ -43,13 +42,17 @@ pub fn on_fleet<T>(
     job: impl AsyncFnOnce(&Session, &Work<'_>, &Asker) -> Result<T>,
 ) -> Result<T> {
     let file = global.file()?;
-    let Loaded { workspace, .. } = runbook::load::<Table>(&file)?;
+    let workspace = workspace_of(&file)?;
     let answers = Answers::new(global.yes, &workspace)?;
     enter(&workspace)?;
     let result = runtime::block_on(async {
         let progress = Rc::new(Progress::new(out));
         let asker = Asker::new(answers, Rc::clone(&progress), out.clone());
-        let here = Here { clock: Rc::new(SystemClock), person: Rc::new(asker.clone()) };
+        let here = Here {
+            clock: Rc::new(SystemClock),
+            person: Rc::new(asker.clone()),
+            listener: Rc::clone(&progress) as Rc<dyn crate::event::Listener>,
+        };
         let (session, report) = Session::open(&file, &typed(), here, drift)?;
         if let (Some(bytes), Some((seq, at))) = (report.torn, session.journal.state().last()) {
             // It was recorded before anybody could listen.
@@ -189,7 +192,7 @@ fn typed() -> String {
 #[must_use]
 pub fn status(session: &Session) -> Status {
     let now = SystemClock.now();
-    Status::of(&session.workspace, &session.runbook, &session.journal.state(), Vec::new(), now)
+    Status::of(&session.workspace, &session.runbook, &session.journal.state(), &Files::default(), now)
 }
 
 /// Says what to type next, for people.

@@ -146,7 +146,7 @@ codes! {
     APPROVAL_OTHER = "engine::approval_other", OutOfDate, "the approval is for something else";
     APPROVAL_EXPIRED = "engine::approval_expired", OutOfDate, "the approval is too old";
     APPROVAL_UNKNOWN = "engine::approval_unknown", OutOfDate, "the approval does not stand in the journal, or was voided or used";
-    CLOCK_BEHIND = "engine::clock_behind", OutOfDate, "the clock is behind the journal, so no approval can be judged";
+    CLOCK_BEHIND = "engine::clock_behind", OutOfDate, "the clock is behind the journal, so no approval and no proof can be judged";
     // ssh
     SSH_ARGUMENT = "ssh::argument", Failed, "a command has an argument that no program can be given";
     SSH_RUNTIME = "ssh::runtime", Failed, "the directory for the connections could not be made, or ssh is not installed";

@@ -173,7 +173,6 @@ impl Move {
             | Record::TakenOver { .. }
             | Record::TornTail { .. }
             | Record::Planned { .. }
-            | Record::ApprovalVoided { .. }
             | Record::Proven(_)
             | Record::PhaseDone { .. }
             | Record::Interrupted

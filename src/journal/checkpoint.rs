@@ -101,7 +101,6 @@ impl Checkpoint {
             | Record::Observed { .. }
             | Record::AwaitingApproval { .. }
             | Record::Approved(_)
-            | Record::ApprovalVoided { .. }
             | Record::Verified { .. }
             | Record::Failed { .. }
             | Record::Skipped { .. }
@@ -183,7 +182,6 @@ impl Checkpoint {
             | Record::TakenOver { .. }
             | Record::TornTail { .. }
             | Record::Planned { .. }
-            | Record::ApprovalVoided { .. }
             | Record::Proven(_)
             | Record::PhaseDone { .. }
             | Record::Interrupted

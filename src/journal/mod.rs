@@ -71,7 +71,7 @@ impl Journal {
     /// off, and that is recorded.
     ///
     /// # Errors
-    /// It is damaged, from a newer hactl, or cannot be read or written.
+    /// It is damaged, from a newer hactl, cannot be read or written, or the clock is behind it.
     pub fn open(lock: Lock, clock: Rc<dyn Clock>) -> Result<(Self, Report)> {
         let path = lock.dir().journal();
         let disk = RealFile::open(&path).map_err(|e| {
@@ -87,6 +87,8 @@ impl Journal {
     pub fn open_on(mut disk: Box<dyn Disk>, lock: Lock, clock: Rc<dyn Clock>) -> Result<(Self, Report)> {
         let mut lines = Lines::new(disk.read().map_err(file::unreadable)?);
         let Replayed { state, lines: count, torn } = replay::replay(&mut lines, |_| Ok(()))?;
+        // Before anything is recorded: a record made by this clock would hide that it is behind.
+        state.judge_clock(clock.now())?;
         let (tail, length) = (lines.tail(), lines.length());
         drop(lines);
         let mut log = Log::new(disk, tail);
@@ -163,7 +165,6 @@ impl Journal {
             | Record::Observed { .. }
             | Record::AwaitingApproval { .. }
             | Record::Approved(_)
-            | Record::ApprovalVoided { .. }
             | Record::Applied { .. }
             | Record::NotStarted { .. }
             | Record::InDoubt { .. }

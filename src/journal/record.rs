@@ -245,7 +245,7 @@ pub struct Proof {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Record {
-    /// A run began. The runbook's bytes are kept as evidence under its digest.
+    /// A run began. The bytes of the runbook and of `hactl.toml` are kept as evidence under their digests.
     RunStarted {
         /// Its id.
         run: RunId,
@@ -257,8 +257,8 @@ pub enum Record {
         runbook: RunbookName,
         /// The runbook's bytes.
         runbook_bytes: EvidenceRef,
-        /// The workspace file's digest.
-        workspace: Digest,
+        /// The bytes of `hactl.toml`.
+        workspace: EvidenceRef,
         /// The version of hactl.
         hactl: String,
         /// Production or rehearsal.
@@ -304,13 +304,6 @@ pub enum Record {
     },
     /// A gate was answered.
     Approved(Approval),
-    /// An approval can no longer be used.
-    ApprovalVoided {
-        /// Which.
-        binding: Digest,
-        /// Why.
-        why: String,
-    },
     /// The intent: from here on the world may change.
     Intended {
         /// Where.
@@ -426,12 +419,15 @@ pub enum Record {
     },
     /// The run stopped on request.
     Interrupted,
-    /// The operator accepted a changed runbook or workspace.
+    /// The operator accepted a changed runbook or workspace, or another version of hactl. No approval given before
+    /// counts any more.
     Rebased {
         /// The runbook's bytes from now on.
         runbook_bytes: EvidenceRef,
-        /// The workspace file's digest from now on.
-        workspace: Digest,
+        /// The bytes of `hactl.toml` from now on.
+        workspace: EvidenceRef,
+        /// The version of hactl from now on.
+        hactl: String,
         /// Who.
         by: Operator,
     },
@@ -439,7 +435,7 @@ pub enum Record {
 
 impl Record {
     /// Every kind of record, in the order of the type.
-    pub const KINDS: [&str; 25] = [
+    pub const KINDS: [&str; 24] = [
         "run_started",
         "resumed",
         "taken_over",
@@ -448,7 +444,6 @@ impl Record {
         "observed",
         "awaiting_approval",
         "approved",
-        "approval_voided",
         "intended",
         "applied",
         "not_started",
@@ -479,7 +474,6 @@ impl Record {
             Self::Observed { .. } => "observed",
             Self::AwaitingApproval { .. } => "awaiting_approval",
             Self::Approved(_) => "approved",
-            Self::ApprovalVoided { .. } => "approval_voided",
             Self::Intended { .. } => "intended",
             Self::Applied { .. } => "applied",
             Self::NotStarted { .. } => "not_started",
@@ -523,7 +517,6 @@ impl Record {
             | Self::TakenOver { .. }
             | Self::TornTail { .. }
             | Self::Planned { .. }
-            | Self::ApprovalVoided { .. }
             | Self::Proven(_)
             | Self::PhaseDone { .. }
             | Self::Interrupted

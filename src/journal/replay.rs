@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::engine::state::{Illegal, Move, State};
 use crate::name::{FleetName, PhaseId, RunId, RunbookName};
 
-/// How far the clock may be behind the last record before approvals are refused: clocks are set right in small steps.
+/// How far the clock may be behind a record before it is refused: clocks are set right in small steps.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(2);
 
 /// The current run, as its records describe it.
@@ -34,9 +34,9 @@ pub struct Run {
     pub runbook: RunbookName,
     /// The runbook's bytes, which a resume carries out.
     pub runbook_bytes: EvidenceRef,
-    /// The workspace file's digest.
-    pub workspace: Digest,
-    /// The version of hactl that began it.
+    /// The bytes of `hactl.toml`.
+    pub workspace: EvidenceRef,
+    /// The version of hactl that began it, or that it was rebased onto.
     pub hactl: String,
     /// Production or rehearsal.
     pub mode: Mode,
@@ -54,9 +54,9 @@ pub struct RunState {
     approvals: BTreeMap<Digest, Approval>,
     proofs: BTreeMap<(String, String), Proof>,
     phases: BTreeSet<PhaseId>,
-    plan: Option<Digest>,
-    interrupted: Option<Timestamp>,
     last: Option<(Seq, Timestamp)>,
+    /// The record with the latest time; a clock that was set back makes later records with earlier times.
+    latest: Option<(Seq, Timestamp)>,
 }
 
 impl Default for RunState {
@@ -69,9 +69,8 @@ impl Default for RunState {
             approvals: BTreeMap::new(),
             proofs: BTreeMap::new(),
             phases: BTreeSet::new(),
-            plan: None,
-            interrupted: None,
             last: None,
+            latest: None,
         }
     }
 }
@@ -143,25 +142,31 @@ impl RunState {
         self.places.iter()
     }
 
-    /// The approval that binds this, if it was given, was not voided, is not used up by a change that was verified or
+    /// The approval that binds this, if it was given, was not voided by a rebase, is not used up by a change that was verified or
     /// rolled back, and has not expired at `now`.
     ///
     /// # Errors
     /// The clock is behind the journal, so that no expiry can be judged.
     pub fn approval(&self, binding: &Digest, now: Timestamp) -> Result<Option<Approval>> {
         let Some(approval) = self.approvals.get(binding) else { return Ok(None) };
-        if let Some((seq, at)) = self.last
-            && at.duration_since(now) > CLOCK_SLACK
-        {
-            return Err(Error::new(
+        self.judge_clock(now).map_err(|e| e.at(&approval.place))?;
+        Ok((approval.expires > now).then(|| approval.clone()))
+    }
+
+    /// Refuses a clock that is behind a record: by it no age and no expiry can be judged.
+    ///
+    /// # Errors
+    /// It is behind.
+    pub fn judge_clock(&self, now: Timestamp) -> Result<()> {
+        match self.latest {
+            Some((seq, at)) if at.duration_since(now) > CLOCK_SLACK => Err(Error::new(
                 codes::CLOCK_BEHIND,
                 format!("the clock says {now}, but record {seq} of the journal was made at {at}"),
             )
-            .at(&approval.place)
-            .state("nothing was changed; no approval can be judged by this clock")
-            .next("set the clock right, then: hactl resume"));
+            .state("nothing was changed; no approval and no proof can be judged by this clock")
+            .next("set the clock right (timedatectl), then the same command")),
+            Some(_) | None => Ok(()),
         }
-        Ok((approval.expires > now).then(|| approval.clone()))
     }
 
     /// The newest proof of each property of each component.
@@ -179,18 +184,6 @@ impl RunState {
     #[must_use]
     pub fn phase_done(&self, phase: &PhaseId) -> bool {
         self.phases.contains(phase)
-    }
-
-    /// The plan that approvals refer to.
-    #[must_use]
-    pub fn plan(&self) -> Option<Digest> {
-        self.plan
-    }
-
-    /// When the run was stopped on request, if nobody went on with it since.
-    #[must_use]
-    pub fn interrupted(&self) -> Option<Timestamp> {
-        self.interrupted
     }
 
     /// The number and the time of the last record.
@@ -224,10 +217,7 @@ impl RunState {
                     Err(IllegalHistory::Epoch { found: *epoch, current: self.epoch })
                 };
             }
-            Record::TornTail { .. }
-            | Record::Planned { .. }
-            | Record::Approved(_)
-            | Record::ApprovalVoided { .. } => false,
+            Record::TornTail { .. } | Record::Planned { .. } | Record::Approved(_) => false,
             Record::Resumed { .. }
             | Record::Observed { .. }
             | Record::AwaitingApproval { .. }
@@ -280,6 +270,9 @@ impl RunState {
         let next = self.next_state(&line.record)?;
         let at = line.at;
         self.last = Some((line.seq, at));
+        if self.latest.is_none_or(|(_, latest)| latest <= at) {
+            self.latest = self.last;
+        }
         if let Some(state) = next
             && let Some(place) = line.record.place()
         {
@@ -331,7 +324,6 @@ impl RunState {
                 }
                 self.places.retain(|_, c| c.original.is_some() || !c.approved.is_empty());
                 self.phases.clear();
-                self.interrupted = None;
                 self.run = Some(Run {
                     run,
                     fleet,
@@ -344,12 +336,7 @@ impl RunState {
                     started: at,
                 });
             }
-            Record::Resumed { .. } => self.interrupted = None,
             Record::TakenOver { epoch, .. } => self.epoch = epoch,
-            Record::Planned { plan } => self.plan = Some(plan),
-            Record::ApprovalVoided { binding, .. } => {
-                self.approvals.remove(&binding);
-            }
             Record::Proven(proof) => {
                 let key = (proof.component.clone(), proof.property.clone());
                 if self.proofs.get(&key).is_none_or(|old| old.at <= proof.at) {
@@ -359,15 +346,19 @@ impl RunState {
             Record::PhaseDone { phase } => {
                 self.phases.insert(phase);
             }
-            Record::Interrupted => self.interrupted = Some(at),
-            Record::Rebased { runbook_bytes, workspace, .. } => {
-                self.plan = None;
+            Record::Rebased { runbook_bytes, workspace, hactl, .. } => {
+                self.approvals.clear();
+                self.places.values_mut().for_each(|checkpoint| checkpoint.approved.clear());
                 if let Some(run) = &mut self.run {
                     run.runbook_bytes = runbook_bytes;
                     run.workspace = workspace;
+                    run.hactl = hactl;
                 }
             }
-            Record::TornTail { .. }
+            Record::Resumed { .. }
+            | Record::Planned { .. }
+            | Record::Interrupted
+            | Record::TornTail { .. }
             | Record::Observed { .. }
             | Record::AwaitingApproval { .. }
             | Record::Approved(_)

@@ -36,6 +36,13 @@ pub fn text(status: &Status, now: Timestamp, out: &Out) -> String {
     for sentence in &status.drift {
         let _ = writeln!(text, "CHANGED: {sentence}");
     }
+    if let Some(why) = &status.unreadable {
+        let _ = writeln!(
+            text,
+            "WARNING: the files cannot be read now; the run goes on with those that it began with"
+        );
+        let _ = writeln!(text, "  {why}");
+    }
     text.push('\n');
     for phase in &status.phases {
         describe_phase(&mut text, phase, width);

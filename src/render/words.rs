@@ -94,6 +94,14 @@ pub fn of_event(event: &Event) -> Told {
             Kind::Bad,
             "stopping: the current action is being finished; Ctrl-C again stops now and leaves it in doubt",
         ),
+        Event::FilesChanged(changes) => {
+            Told::run(Kind::Bad, "CHANGED since the run began").with(changes.told())
+        }
+        Event::FilesUnreadable { why } => Told::run(
+            Kind::Bad,
+            "WARNING: the files cannot be read now; the run goes on with those that it began with",
+        )
+        .with([why.clone()]),
     }
 }
 
@@ -128,9 +136,6 @@ pub fn of_record(record: &Record) -> Told {
                 How::Rehearsed => "answered by --yes in a rehearsal",
             };
             Told::at(&approval.place, Kind::Lasting, format!("approved by {} ({how})", approval.by))
-        }
-        Record::ApprovalVoided { why, .. } => {
-            Told::run(Kind::Bad, format!("an approval no longer counts: {why}"))
         }
         Record::Intended { place, attempt: AttemptNumber(1), change, .. } => {
             Told::at(place, Kind::Lasting, format!("changing: {}", change.summary))
@@ -170,7 +175,8 @@ pub fn of_record(record: &Record) -> Told {
         Record::PhaseDone { phase } => Told::run(Kind::Lasting, format!("phase {phase}: done")),
         Record::Interrupted => Told::run(Kind::Moment, "stopped as you asked"),
         Record::Rebased { by, .. } => {
-            Told::run(Kind::Lasting, format!("{by} accepted the changed runbook or workspace"))
+            let text = format!("{by} accepted what has changed; approvals given before count no more");
+            Told::run(Kind::Lasting, text)
         }
     }
 }

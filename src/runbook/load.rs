@@ -23,6 +23,8 @@ pub struct Loaded {
     pub workspace: Workspace,
     /// Its runbook.
     pub runbook: Runbook,
+    /// The bytes of `hactl.toml`.
+    pub workspace_bytes: Arc<[u8]>,
 }
 
 /// A step's timeout where it says none.
@@ -35,15 +37,20 @@ const DEFAULT_PARALLEL: usize = 8;
 /// # Errors
 /// Every problem of both files, as one error.
 pub fn load<K: Kinds>(file: &Path) -> Result<Loaded> {
-    load_with::<K>(file, None)
+    let bytes = std::fs::read(file).map_err(|e| {
+        Error::new(codes::WORKSPACE_NOT_FOUND, format!("{} could not be read", file.display()))
+            .source(e)
+            .next("give --workspace the folder with hactl.toml, or the file itself")
+    })?;
+    load_with::<K>(file, &bytes, None)
 }
 
-/// Loads `hactl.toml` at `file` with the runbook's bytes that were kept when a run started.
+/// Loads what was kept when a run started: the bytes of the `hactl.toml` that was at `file`, and of its runbook.
 ///
 /// # Errors
-/// Every problem of both files, as one error.
-pub fn load_kept<K: Kinds>(file: &Path, kept: &[u8]) -> Result<Loaded> {
-    load_with::<K>(file, Some(kept))
+/// Every problem of both, as one error.
+pub fn load_kept<K: Kinds>(file: &Path, workspace: &[u8], runbook: &[u8]) -> Result<Loaded> {
+    load_with::<K>(file, workspace, Some(runbook))
 }
 
 /// Loads a runbook by itself, without a workspace to check it against.
@@ -59,13 +66,8 @@ pub fn parse<K: Kinds>(shown_as: &str, bytes: &[u8], origin: Origin) -> Result<R
     problems.into_result(codes::FILES_INVALID, message, draft.runbook)
 }
 
-fn load_with<K: Kinds>(file: &Path, kept: Option<&[u8]>) -> Result<Loaded> {
-    let bytes = std::fs::read(file).map_err(|e| {
-        Error::new(codes::WORKSPACE_NOT_FOUND, format!("{} could not be read", file.display()))
-            .source(e)
-            .next("give --workspace the folder with hactl.toml, or the file itself")
-    })?;
-    let mut workspace = workspace::load::read(file, &bytes);
+fn load_with<K: Kinds>(file: &Path, bytes: &[u8], kept: Option<&[u8]>) -> Result<Loaded> {
+    let mut workspace = workspace::load::read(file, bytes);
     let draft = match kept {
         Some(kept) => Some(read("runbook kept when the run started", kept, Origin::Kept(Digest::of(kept)))),
         None => chosen(&mut workspace)?,
@@ -83,7 +85,7 @@ fn load_with<K: Kinds>(file: &Path, kept: Option<&[u8]>) -> Result<Loaded> {
         return Err(Error::new(codes::INTERNAL, "a workspace without a runbook and without a problem"));
     };
     found.into_problems(&mut problems);
-    let loaded = Loaded { workspace: workspace.workspace, runbook };
+    let loaded = Loaded { workspace: workspace.workspace, runbook, workspace_bytes: Arc::from(bytes) };
     problems.into_result(codes::FILES_INVALID, message, loaded)
 }
 

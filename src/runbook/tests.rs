@@ -117,7 +117,8 @@ fn a_kept_runbook_is_loaded_instead_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), WORKSPACE, "this is not even TOML");
     let file = folder.path().join("hactl.toml");
-    let loaded = load_kept::<Synthetic>(&file, RUNBOOK.as_bytes()).unwrap();
+    let kept = std::fs::read(&file).unwrap();
+    let loaded = load_kept::<Synthetic>(&file, &kept, RUNBOOK.as_bytes()).unwrap();
     assert_eq!(loaded.runbook.origin, Origin::Kept(Digest::of(RUNBOOK)));
 }
 

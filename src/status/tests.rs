@@ -10,6 +10,7 @@ use crate::journal::record::{
 use crate::journal::{Line, RunState};
 use crate::name::StepId;
 use crate::runbook::{Origin, Runbook, parse};
+use crate::session::Files;
 use crate::step::Table;
 use crate::workspace::{RunbookChoice, Workspace};
 
@@ -63,7 +64,7 @@ impl History {
             operator: Operator { user: "ada".into(), machine: "desk".into() },
             runbook: "two".parse().unwrap(),
             runbook_bytes: EvidenceRef { name: "runbook".into(), digest: Digest::ZERO, bytes: 0 },
-            workspace: Digest::ZERO,
+            workspace: EvidenceRef { name: "hactl.toml".to_owned(), digest: Digest::ZERO, bytes: 0 },
             hactl: "0".into(),
             mode: Mode::Production,
         });
@@ -100,7 +101,7 @@ impl History {
 
     fn reached(&self) -> (Reached, String) {
         let now = Timestamp::UNIX_EPOCH;
-        let status = Status::of(&self.workspace, &self.runbook, &self.state, Vec::new(), now);
+        let status = Status::of(&self.workspace, &self.runbook, &self.state, &Files::default(), now);
         (status.phases[0].reached, status.next[0].clone())
     }
 }

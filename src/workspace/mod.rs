@@ -192,7 +192,7 @@ impl Workspace {
 pub fn find(start: &Path, asked_for: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = asked_for {
         let file = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
-        return if file.is_file() {
+        return if file.is_file() || has_a_run(&file) {
             Ok(file)
         } else {
             Err(Error::new(codes::WORKSPACE_NOT_FOUND, format!("there is no {}", file.display()))
@@ -200,12 +200,17 @@ pub fn find(start: &Path, asked_for: Option<&Path>) -> Result<PathBuf> {
         };
     }
     let candidates = start.ancestors().map(|folder| folder.join(FILE_NAME));
-    candidates.into_iter().find(|file| file.is_file()).ok_or_else(|| {
+    candidates.into_iter().find(|file| file.is_file() || has_a_run(file)).ok_or_else(|| {
         let message = format!("there is no {FILE_NAME} in {} or a folder above it", start.display());
         Error::new(codes::WORKSPACE_NOT_FOUND, message)
             .next("go to the folder with hactl.toml, or name it: hactl --workspace DIR …")
             .next("to try a runbook in a lab first: hactl rehearse")
     })
+}
+
+/// A run keeps what it began with, so that it can go on even where the file is gone.
+fn has_a_run(file: &Path) -> bool {
+    file.parent().is_some_and(|folder| folder.join(".hactl/journal.jsonl").is_file())
 }
 
 /// A path as it is shown: relative to the current folder where it lies under it.

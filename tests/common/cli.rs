@@ -100,7 +100,7 @@ address = "192.0.2.2"
 roles = ["web"]
 "#;
 
-const SMALL_TOML: &str = r#"[runbook]
+pub(crate) const SMALL_TOML: &str = r#"[runbook]
 name = "small"
 title = "Two tools on two hosts"
 summary = "For tests."

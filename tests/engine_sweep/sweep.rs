@@ -210,7 +210,7 @@ impl Sweep {
                 operator: operator(),
                 runbook: RunbookName::new("model").unwrap(),
                 runbook_bytes: EvidenceRef { name: "runbook".to_owned(), digest: Digest::of(""), bytes: 0 },
-                workspace: Digest::of("w"),
+                workspace: EvidenceRef { name: "hactl.toml".to_owned(), digest: Digest::of(""), bytes: 0 },
                 hactl: "0".to_owned(),
                 mode: Mode::Production,
             })?;

@@ -97,7 +97,7 @@ impl Bench {
             operator,
             runbook: RunbookName::new("cell0").unwrap(),
             runbook_bytes: EvidenceRef { name: "runbook".into(), digest: Digest::of("runbook"), bytes: 7 },
-            workspace: workspace.digest,
+            workspace: EvidenceRef { name: "hactl.toml".to_owned(), digest: workspace.digest, bytes: 0 },
             hactl: "0.1.0".into(),
             mode: Mode::Production,
         };

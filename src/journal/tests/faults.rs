@@ -101,7 +101,7 @@ fn killed_after_every_byte_of_every_record() {
 
 #[test]
 fn killed_while_a_torn_line_is_cut_off() {
-    let bench = Bench::new();
+    let bench = Bench::later();
     let disk = FakeDisk::default();
     Bench::new().tell(&disk);
     let mut torn = disk.live();

@@ -41,7 +41,6 @@ fn the_story_yields_the_checkpoints_that_it_tells() {
     assert_eq!(state.run().unwrap().runbook_bytes, evidence("runbook 2"));
     assert!(state.phase_done(&PhaseId::new("0").unwrap()));
     assert!(state.proof("cell-postgres", "restore").is_some());
-    assert_eq!(state.interrupted(), None);
     assert_eq!(reread(&disk.durable()).unwrap().state, *state);
 }
 
@@ -112,8 +111,10 @@ fn an_approval_counts_while_it_stands_in_the_journal() {
     journal.append(observed(&here, not_applied(1))).unwrap();
     assert_eq!(refused(&journal), codes::APPROVAL_UNKNOWN, "never recorded");
     journal.append(Record::Approved(approval(&here, "b"))).unwrap();
-    journal.append(Record::ApprovalVoided { binding: Digest::of("b"), why: String::new() }).unwrap();
-    assert_eq!(refused(&journal), codes::APPROVAL_UNKNOWN, "voided");
+    let (runbook_bytes, workspace) = (evidence("runbook"), evidence("hactl.toml"));
+    let hactl = "0.1.0".to_owned();
+    journal.append(Record::Rebased { runbook_bytes, workspace, hactl, by: operator() }).unwrap();
+    assert_eq!(refused(&journal), codes::APPROVAL_UNKNOWN, "voided by a rebase");
     journal.append(Record::Approved(approval(&here, "b"))).unwrap();
     bench.clock.advance(SignedDuration::from_hours(-1));
     assert_eq!(refused(&journal), codes::CLOCK_BEHIND);
@@ -128,6 +129,38 @@ fn an_approval_counts_while_it_stands_in_the_journal() {
     journal.append(verified).unwrap();
     journal.append(observed(&here, not_applied(2))).unwrap();
     assert_eq!(refused(&journal), codes::APPROVAL_UNKNOWN, "used up");
+}
+
+#[test]
+fn a_clock_that_is_behind_any_record_opens_no_journal() {
+    let (bench, disk) = (Bench::new(), FakeDisk::default());
+    let here = place("wal-archive", Some("node-1"));
+    {
+        let journal = started(&bench, &disk);
+        journal.append(Record::Approved(approval(&here, "b"))).unwrap();
+        // Within a process that was begun in time, outcomes are still recorded: an effect without one is a doubt.
+        bench.clock.advance(SignedDuration::from_hours(-3));
+        journal.append(observed(&here, not_applied(1))).unwrap();
+        let error = journal.intend(cleared(&here, Some("b")), vec![]).unwrap_err();
+        assert_eq!(
+            error.code(),
+            codes::CLOCK_BEHIND,
+            "the last record is as late as the clock, an earlier one is not"
+        );
+    }
+    let length = disk.live().len();
+    let error = bench.open(&disk).unwrap_err();
+    assert_eq!(
+        (error.code(), error.code().exit()),
+        (codes::CLOCK_BEHIND, crate::diagnostic::Exit::OutOfDate)
+    );
+    assert!(
+        error.to_string().contains("but record 2 of the journal was made at 2026-11-21T12:00:00Z"),
+        "{error}"
+    );
+    assert_eq!(disk.live().len(), length, "nothing was recorded by that clock");
+    bench.clock.advance(SignedDuration::from_hours(3) - SignedDuration::from_secs(2));
+    bench.open(&disk).unwrap();
 }
 
 #[test]
@@ -236,7 +269,9 @@ fn every_record_is_told_after_it_is_durable() {
             | Event::Busy { .. }
             | Event::AlreadyDone { .. }
             | Event::Found { .. }
-            | Event::Stopping => None,
+            | Event::Stopping
+            | Event::FilesChanged(_)
+            | Event::FilesUnreadable { .. } => None,
         })
         .collect();
     assert_eq!(records, story());

@@ -63,7 +63,7 @@ fn run_started(run: &str) -> Record {
         operator: operator(),
         runbook: RunbookName::new("cell0").unwrap(),
         runbook_bytes: evidence("runbook"),
-        workspace: Digest::of("workspace"),
+        workspace: evidence("hactl.toml"),
         hactl: "0.1.0".to_owned(),
         mode: Mode::Rehearsal { lab: "lab".to_owned() },
     }
@@ -155,7 +155,6 @@ fn story() -> Vec<Record> {
         observed(&wal, not_applied(3)),
         Record::AwaitingApproval { place: wal.clone(), binding: Digest::of("old") },
         Record::Approved(approval(&wal, "old")),
-        Record::ApprovalVoided { binding: Digest::of("old"), why: "the change is another one".to_owned() },
         Record::Approved(Approval { how: How::Rehearsed, ..approval(&wal, "new") }),
         intended(&wal, 1),
         Record::NotStarted { place: wal.clone(), attempt: first, error: "claim refused".to_owned() },
@@ -179,7 +178,12 @@ fn story() -> Vec<Record> {
         intended(&host, 1),
         Record::Applied { place: host.clone(), attempt: first, outputs: outputs() },
         Record::Failed { place: host.clone(), error: "no segment in the bucket".to_owned() },
-        Record::Rebased { runbook_bytes: evidence("runbook 2"), workspace: Digest::of("w2"), by: operator() },
+        Record::Rebased {
+            runbook_bytes: evidence("runbook 2"),
+            workspace: evidence("hactl.toml 2"),
+            hactl: "0.2.0".to_owned(),
+            by: operator(),
+        },
         Record::RollingBack { place: host.clone(), attempt: first },
         Record::RollbackFailed { place: host.clone(), error: "unit is masked".to_owned() },
         Record::RollingBack { place: host.clone(), attempt: AttemptNumber(2) },
@@ -199,6 +203,13 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), clock: Rc::new(FixedClock::new(noon())) }
+    }
+
+    /// One that is opened after a story was told elsewhere.
+    fn later() -> Self {
+        let bench = Self::new();
+        bench.clock.advance(SignedDuration::from_hours(1));
+        bench
     }
 
     fn dir(&self) -> StateDir {

@@ -52,7 +52,6 @@ fn record(kind: &str, place: &Place, attempts: [AttemptNumber; 3], stuff: &Stuff
         "observed" => Record::Observed { place, observed: seen(stuff) },
         "awaiting_approval" => Record::AwaitingApproval { place, binding: Digest::of(why) },
         "approved" => Record::Approved(approval(&place, if stuff.pick < 128 { "a" } else { "b" })),
-        "approval_voided" => Record::ApprovalVoided { binding: Digest::of("a"), why },
         "intended" => intended(&place, attempt.next().0),
         "applied" => Record::Applied { place, attempt, outputs: outputs(stuff) },
         "not_started" => Record::NotStarted { place, attempt, error: why },
@@ -79,7 +78,8 @@ fn record(kind: &str, place: &Place, attempts: [AttemptNumber; 3], stuff: &Stuff
         "phase_done" => Record::PhaseDone { phase: PhaseId::new("0").unwrap() },
         "interrupted" => Record::Interrupted,
         "rebased" => {
-            Record::Rebased { runbook_bytes: evidence(&why), workspace: Digest::of(&why), by: operator() }
+            let (runbook_bytes, workspace) = (evidence(&why), evidence("hactl.toml"));
+            Record::Rebased { runbook_bytes, workspace, hactl: why, by: operator() }
         }
         other => panic!("no record of the kind {other}"),
     }
