@@ -17,8 +17,8 @@ use crate::name::RunId;
 use crate::redact::Redactor;
 use crate::secret::SecretRef;
 use crate::transport::s3::{
-    BucketState, Deadlines, Delete, Faults, Listing, Object, ObjectVersion, PutIf, S3Client, S3Credential,
-    S3Settings, Versioning, Written,
+    BucketState, Deadlines, Delete, EarlierVersions, Faults, Listing, Object, ObjectVersion, PutIf, S3Client,
+    S3Credential, S3Settings, Versioning, Written,
 };
 use crate::units::Size;
 use crate::workspace::{S3Config, Workspace};
@@ -164,6 +164,22 @@ impl S3View {
     /// The server could not be asked, or there is no bucket.
     pub async fn versioning(&self) -> Result<Versioning> {
         self.0.versioning().await
+    }
+
+    /// Does a lifecycle rule of the bucket remove earlier versions?
+    ///
+    /// # Errors
+    /// The server could not be asked.
+    pub async fn earlier_versions(&self) -> Result<EarlierVersions> {
+        self.0.earlier_versions().await
+    }
+
+    /// The folders right under a prefix that ends in `/`, by their names.
+    ///
+    /// # Errors
+    /// The server could not be asked, or there is no bucket.
+    pub async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        self.0.folders(prefix).await
     }
 
     /// The objects under a prefix, at most so many.

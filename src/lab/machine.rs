@@ -75,11 +75,11 @@ pub(crate) fn prepare(dir: &Path, state: &State, machine: &MachineState) -> Resu
 pub(crate) fn hosts(state: &State) -> String {
     let mut text = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n".to_owned();
     for machine in &state.machines {
-        let name = match machine.kind {
-            MachineKind::Debian => machine.name.as_str(),
-            MachineKind::ObjectStore => store::NAME,
+        let names = match machine.kind {
+            MachineKind::Debian => machine.name.to_string(),
+            MachineKind::ObjectStore => format!("{} {}", store::NAME, store::BUCKET_NAME),
         };
-        text.push_str(&format!("{} {name}\n", machine.address));
+        text.push_str(&format!("{} {names}\n", machine.address));
     }
     text
 }

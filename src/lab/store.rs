@@ -13,6 +13,8 @@ use crate::diagnostic::{Error, Result, codes};
 
 /// Its name in every machine's /etc/hosts, and in its certificate.
 pub(crate) const NAME: &str = "s3.lab";
+/// The one bucket that every machine also finds by a name of its own, for addressing it by that: `backups`.
+pub(crate) const BUCKET_NAME: &str = "backups.s3.lab";
 /// Where it answers.
 pub(crate) const PORT: u16 = 8443;
 /// How long the lab's certificates are valid, in days.
@@ -57,7 +59,7 @@ fn certificates(keys: &Path, machine: &MachineState) -> Result<()> {
         "[ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n\
          subjectKeyIdentifier=hash\n\
          [server]\nbasicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n\
-         extendedKeyUsage=serverAuth\nsubjectAltName=DNS:{NAME},DNS:{},IP:{}\n",
+         extendedKeyUsage=serverAuth\nsubjectAltName=DNS:{NAME},DNS:*.{NAME},DNS:{},IP:{}\n",
         machine.name, machine.address
     );
     let file = keys.join("extensions.cnf");

@@ -39,7 +39,10 @@ fn a_good_workspace_is_read_with_its_defaults() {
     assert_eq!((workspace.hosts[0].port, workspace.hosts[0].user.as_str()), (22, "ops"));
     assert!(web.identity.as_ref().unwrap().is_absolute());
     assert_eq!(workspace.hosts[1].jump.as_ref().map(HostName::as_str), Some("node-1"));
-    assert_eq!(workspace.s3.as_ref().unwrap().addressing, Addressing::VirtualHost);
+    assert_eq!(workspace.s3.as_ref().unwrap().addressing, Addressing::Path);
+    let by_host = changed(WORKSPACE, "[s3]", "[s3]\npath_style = false");
+    let by_host = load_texts(&by_host, RUNBOOK).unwrap().workspace;
+    assert_eq!(by_host.s3.as_ref().unwrap().addressing, Addressing::VirtualHost);
     assert_eq!(workspace.postgres.as_ref().unwrap().cluster, "main");
     assert_eq!(workspace.digest, Digest::of(WORKSPACE));
     assert_eq!(loaded.runbook.digest(), Digest::of(RUNBOOK));

@@ -11,7 +11,7 @@ use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Code, Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
 use crate::name::RunId;
-use crate::transport::s3::{BucketState, PutIf, Versioning};
+use crate::transport::s3::{BucketState, EarlierVersions, PutIf, Versioning};
 use crate::units::Size;
 
 /// Large enough not to be kept within a server's index, small enough for a slow line.
@@ -178,6 +178,9 @@ async fn try_out(s3: &S3Trial) -> Result<Evidence> {
         Versioning::Suspended | Versioning::Off => format!("versioning is {}", versioning.as_str()),
         Versioning::Unsupported => "the server does not know versioning".into(),
     });
+    if let Versioning::Enabled | Versioning::Suspended = versioning {
+        evidence.facts.push(earlier_versions(s3).await?);
+    }
     let (honoured, fact) = match conditional_writes(s3).await? {
         Conditional::Honoured => {
             (true, "conditional writes are honoured: a second If-None-Match was refused")
@@ -192,6 +195,24 @@ async fn try_out(s3: &S3Trial) -> Result<Evidence> {
     evidence.outputs = outputs(&settings.bucket, versioning)?;
     evidence.outputs.insert(output("conditional-writes")?, OutputValue::Boolean(honoured));
     Ok(evidence)
+}
+
+/// What pgBackRest and the dumps let expire is only hidden in a bucket with versions: it costs on until a rule removes it.
+async fn earlier_versions(s3: &S3Trial) -> Result<String> {
+    let grows = "so the bucket never shrinks, whatever backups and dumps expire";
+    let remedy =
+        "give it a lifecycle rule for noncurrent versions, of 30 days for example, where it is administered";
+    Ok(match s3.earlier_versions().await? {
+        EarlierVersions::Expire { days } => {
+            format!("earlier versions are removed {days} days after they were replaced or deleted")
+        }
+        EarlierVersions::Kept => format!("WARNING: nothing removes earlier versions, {grows}: {remedy}"),
+        EarlierVersions::Unknown(why) => {
+            format!(
+                "WARNING: it cannot be told whether earlier versions are ever removed ({why}); if not: {remedy}"
+            )
+        }
+    })
 }
 
 /// Removes the bucket if it is empty; one that holds anything is kept.

@@ -281,8 +281,9 @@ fn s3(found: &mut Found, node: &Node, root: &Path) -> S3Config {
     let Word(region) = table.parsed(found, "region", Need::Required).unwrap_or_default();
     let Word(bucket) = table.parsed(found, "bucket", Need::Required).unwrap_or_default();
     let addressing = match table.boolean(found, "path_style") {
-        Some(true) => Addressing::Path,
-        Some(false) | None => Addressing::VirtualHost,
+        // Every server knows it; the other way needs names and certificates for each bucket.
+        Some(true) | None => Addressing::Path,
+        Some(false) => Addressing::VirtualHost,
     };
     let ca = path(found, &mut table, "ca", root);
     let access_key = secret(found, &mut table, "access_key", Need::Required).unwrap_or_else(no_secret);

@@ -152,6 +152,22 @@ impl Weed {
         false
     }
 
+    /// Gives a bucket a lifecycle, as its administrator would, by curl.
+    pub(crate) fn put_lifecycle(&self, bucket: &str, rules: &str) {
+        let file = self.folder.path().join("lifecycle.xml");
+        fs::write(&file, rules).unwrap();
+        let ran = Command::new("curl")
+            .args(["-sS", "--fail-with-body", "--max-time", "30", "--aws-sigv4", "aws:amz:us-east-1:s3"])
+            .args(["--user", &format!("writer:{}", secret_of("writer")), "--cacert"])
+            .arg(self.ca())
+            .arg("-T")
+            .arg(&file)
+            .arg(format!("https://127.0.0.1:{}/{bucket}?lifecycle=", self.port))
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    }
+
     /// Where a bucket of this server is.
     pub(crate) fn settings(&self, bucket: &str) -> S3Settings {
         S3Settings {

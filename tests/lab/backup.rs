@@ -20,12 +20,16 @@ pub(crate) const RUN: &[&str] = &["phase", "run", "0", "--yes"];
 
 /// A workspace whose runbook is the bundled one up to the base backup: the rest has tests of its own.
 pub(crate) fn workspace(lab: &Lab) -> Workspace<'_> {
+    cut_before(lab, "dump-tools")
+}
+
+/// A workspace whose runbook is the bundled one, up to the step before this one.
+pub(crate) fn cut_before<'a>(lab: &'a Lab, step: &str) -> Workspace<'a> {
     let workspace = lab.workspace("cell0");
     let whole =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/cell0.toml")).unwrap();
-    let last = whole.find("id = \"base-backup\"").unwrap();
-    let next = whole[last..].find("[[phase.step]]").map_or(whole.len(), |at| last + at);
-    fs::write(workspace.path().join("cut.toml"), &whole[..next]).unwrap();
+    let step = whole.find(&format!("[[phase.step]]\nid = \"{step}\"")).unwrap();
+    fs::write(workspace.path().join("cut.toml"), &whole[..step]).unwrap();
     workspace.edit("hactl.toml", |text| text.replace("\"cell0\"", "\"./cut.toml\""));
     workspace
 }

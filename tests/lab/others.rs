@@ -2,13 +2,16 @@
 //! the way back to it, also where the server does not run.
 
 use crate::Test;
-use crate::backup::{RUN, sql, starts, stops, words, workspace};
+use crate::backup::{RUN, cut_before, sql, starts, stops, words, workspace};
 use crate::common::lab::{Lab, Scene, Workspace};
 
-pub(crate) const TESTS: &[Test] = &[(
-    "others::archiving_of_somebody_else_is_named_and_replaced_only_when_told_to",
-    archiving_of_somebody_else,
-)];
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "others::archiving_of_somebody_else_is_named_and_replaced_only_when_told_to",
+        archiving_of_somebody_else,
+    ),
+    ("others::a_bucket_may_be_addressed_by_a_name_of_its_own", bucket_by_its_name),
+];
 
 const THEIRS: &str = "pgbackrest --stanza=theirs archive-push %p";
 
@@ -92,4 +95,23 @@ fn archiving_of_somebody_else() {
     assert_eq!(sql(&lab, settings), "off replica");
     let set = "select reset_val from pg_settings where name = 'archive_command'";
     assert_eq!(sql(&lab, set), THEIRS);
+}
+
+/// hactl, pgBackRest and rclone each address the bucket by themselves, up to the first use of each.
+fn bucket_by_its_name() {
+    let lab = Lab::up("byname", Scene::SingleServer);
+    let workspace = cut_before(&lab, "nightly-dump-timer");
+    workspace.edit("hactl.toml", |text| {
+        text.replace("path_style = true", "path_style = false").replace("\"cell0-backups\"", "\"backups\"")
+    });
+    workspace.must(RUN);
+    for (file, says) in [
+        ("/etc/pgbackrest/pgbackrest.conf", "repo1-s3-uri-style=host"),
+        ("/etc/hactl/dump/rclone.conf", "force_path_style = false"),
+    ] {
+        let text = lab.read("node-1", &format!("sudo cat {file}"));
+        assert!(text.contains(says), "{file} does not say {says}");
+    }
+    let kept = lab.read("node-1", "sudo -u postgres pgbackrest --stanza=main info");
+    assert!(kept.contains("full backup: "), "{kept}");
 }

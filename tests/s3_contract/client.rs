@@ -84,6 +84,10 @@ async fn listing(weed: &Weed) {
     let exactly = client.list("p/", 1005).await.unwrap();
     assert_eq!((exactly.objects.len(), exactly.truncated), (1005, false));
     assert_eq!(client.list("nothing/", 10).await.unwrap().objects, []);
+    client.put("p/sub/deep", b"x", PutIf::Always).await.unwrap();
+    assert_eq!(client.folders("").await.unwrap(), ["p", "q"]);
+    assert_eq!(client.folders("p/").await.unwrap(), ["sub"]);
+    assert_eq!(client.folders("nothing/").await.unwrap(), Vec::<String>::new());
 }
 
 async fn versions(weed: &Weed) {

@@ -15,6 +15,7 @@ use crate::{Case, on_one_thread};
 
 pub(crate) const CASES: &[Case] = &[
     ("kinds::a_bucket_is_made_tried_and_taken_back", |weed| on_one_thread(bucket(weed))),
+    ("kinds::a_bucket_that_never_shrinks_is_warned_of", |weed| on_one_thread(never_shrinks(weed))),
     ("kinds::a_bucket_that_exists_is_only_completed", |weed| on_one_thread(existing(weed))),
     ("kinds::a_bucket_that_holds_something_is_kept", |weed| on_one_thread(full(weed))),
     ("kinds::every_fault_of_making_a_bucket_ends_in_the_same_bucket", |weed| on_one_thread(faults(weed))),
@@ -54,6 +55,32 @@ async fn bucket(weed: &Weed) {
     bench.undo(&kind).await.unwrap();
     bench.undo(&kind).await.unwrap();
     assert_eq!(bench.outside.bucket().await.unwrap(), BucketState::Missing);
+}
+
+async fn never_shrinks(weed: &Weed) {
+    let bench = Bench::new(weed, "kind-shrinks", "restorer");
+    let kind = S3Bucket::default();
+    bench.apply(&kind).await.unwrap();
+    let warns = async || {
+        let facts = bench.verify(&kind).await.unwrap().facts;
+        facts.iter().find(|fact| fact.contains("earlier versions")).cloned().unwrap()
+    };
+    assert!(warns().await.starts_with("WARNING: nothing removes earlier versions"), "{}", warns().await);
+    // A rule for a part of the bucket, or one that is switched off, does not help.
+    weed.put_lifecycle("kind-shrinks", &rule("dumps/", "Enabled"));
+    assert!(warns().await.starts_with("WARNING"));
+    weed.put_lifecycle("kind-shrinks", &rule("", "Disabled"));
+    assert!(warns().await.starts_with("WARNING"));
+    weed.put_lifecycle("kind-shrinks", &rule("", "Enabled"));
+    assert_eq!(warns().await, "earlier versions are removed 30 days after they were replaced or deleted");
+}
+
+fn rule(prefix: &str, status: &str) -> String {
+    format!(
+        "<LifecycleConfiguration><Rule><ID>old</ID><Status>{status}</Status><Filter><Prefix>{prefix}</Prefix></Filter>\
+         <NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration></Rule>\
+         </LifecycleConfiguration>"
+    )
 }
 
 async fn existing(weed: &Weed) {

@@ -12,5 +12,5 @@ exec nsenter --net=/proc/self/fd/3 env -i HOME=/tmp PATH="$PATH" image/bin/weed 
   -dir="$own/root" -ip=127.0.0.1 -ip.bind=127.0.0.1 -filer -s3 \
   -master.telemetry=false -master.electionTimeout=1s -master.volumeSizeLimitMB=1024 \
   -volume.max=0 -volume.minFreeSpacePercent=1 \
-  -s3.ip.bind="$address" -s3.port=8333 -s3.port.https=8443 -s3.port.iceberg=0 -s3.port.lance=0 \
+  -s3.ip.bind="$address" -s3.domainName=s3.lab -s3.port=8333 -s3.port.https=8443 -s3.port.iceberg=0 -s3.port.lance=0 \
   -s3.cert.file=keys/s3.pem -s3.key.file=keys/s3.key -s3.config=keys/s3.json

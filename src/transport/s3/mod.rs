@@ -162,6 +162,20 @@ impl Versioning {
     }
 }
 
+/// What becomes of earlier versions, and of what was deleted, in a bucket that keeps them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EarlierVersions {
+    /// A lifecycle rule for the whole bucket removes them after so many days.
+    Expire {
+        /// The days.
+        days: i32,
+    },
+    /// No such rule removes them.
+    Kept,
+    /// The server does not say; why.
+    Unknown(String),
+}
+
 /// What is known of an object without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {

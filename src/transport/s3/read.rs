@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::BucketVersioningStatus;
+use aws_sdk_s3::types::{BucketVersioningStatus, ExpirationStatus, LifecycleRule};
 use jiff::Timestamp;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::answer::{Doing, explain};
-use super::{BucketState, Listing, Object, ObjectVersion, S3Client, Versioning};
+use super::{BucketState, EarlierVersions, Listing, Object, ObjectVersion, S3Client, Versioning};
 use crate::diagnostic::{Code, Error, Result, codes};
 use crate::units::Size;
 
@@ -50,6 +50,51 @@ impl S3Client {
             Err(error) => {
                 let error = explain(self, Doing::Read("read the versioning of"), None, error);
                 if error.code() == codes::S3_UNSUPPORTED { Ok(Versioning::Unsupported) } else { Err(error) }
+            }
+        }
+    }
+
+    /// Does a lifecycle rule of the bucket remove earlier versions?
+    ///
+    /// # Errors
+    /// The server could not be asked.
+    pub async fn earlier_versions(&self) -> Result<EarlierVersions> {
+        let asked = self.0.reads.get_bucket_lifecycle_configuration().bucket(self.bucket_name()).send().await;
+        match asked {
+            Ok(answer) => Ok(match answer.rules().iter().filter_map(removes_earlier_versions).min() {
+                Some(days) => EarlierVersions::Expire { days },
+                None => EarlierVersions::Kept,
+            }),
+            Err(error) if status(&error) == Some(404) => Ok(EarlierVersions::Kept),
+            Err(error) => {
+                let error = explain(self, Doing::Read("read the lifecycle of"), None, error);
+                if [codes::S3_UNSUPPORTED, codes::S3_DENIED].contains(&error.code()) {
+                    Ok(EarlierVersions::Unknown(error.one_line()))
+                } else {
+                    Err(error)
+                }
+            }
+        }
+    }
+
+    /// The folders right under a prefix that ends in `/`, by their names.
+    ///
+    /// # Errors
+    /// The server could not be asked, or there is no bucket.
+    pub async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut folders = Vec::new();
+        let mut after = None;
+        loop {
+            let listed =
+                self.0.reads.list_objects_v2().bucket(self.bucket_name()).prefix(prefix).delimiter("/");
+            let page = listed.set_continuation_token(after).send().await;
+            let page = page.map_err(|e| explain(self, Doing::Read("list"), Some(prefix), e))?;
+            let names =
+                page.common_prefixes().iter().filter_map(|common| common.prefix()?.strip_prefix(prefix));
+            folders.extend(names.map(|name| name.trim_end_matches('/').to_owned()));
+            after = page.next_continuation_token().map(ToOwned::to_owned);
+            if page.is_truncated() != Some(true) || after.is_none() {
+                return Ok(folders);
             }
         }
     }
@@ -202,6 +247,16 @@ impl S3Client {
             Some(_) | None => Ok(copied),
         }
     }
+}
+
+/// After how many days a rule removes earlier versions of every object, if it does.
+fn removes_earlier_versions(rule: &LifecycleRule) -> Option<i32> {
+    let of_all = rule.filter().is_none_or(|filter| {
+        filter.prefix().unwrap_or_default().is_empty() && filter.tag().is_none() && filter.and().is_none()
+    });
+    let enabled = *rule.status() == ExpirationStatus::Enabled;
+    let days = rule.noncurrent_version_expiration().and_then(|expiration| expiration.noncurrent_days());
+    days.filter(|_| enabled && of_all)
 }
 
 /// The next piece of a body. The error is a text, for nothing else is known of it.
