@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use jiff::Timestamp;
 
 use super::disk::Disk;
-use super::line::{Bad, Line, Tail, decode, encode, holds_a_whole_line};
+use super::line::{Bad, LONGEST, Line, Tail, decode, encode, holds_a_whole_line};
 use super::record::Record;
 use crate::diagnostic::{Error, Result, codes};
 
@@ -18,7 +18,7 @@ const CHUNK: usize = 256 * 1024;
 /// How many signals in a row may interrupt one write.
 const INTERRUPTED_AT_MOST: u32 = 16;
 
-/// Reads lines, one after the other; memory holds one line.
+/// Reads lines, one after the other; memory holds one line, which is at most [`LONGEST`] bytes.
 #[derive(Debug)]
 pub struct Lines<R> {
     input: BufReader<R>,
@@ -31,10 +31,15 @@ pub struct Lines<R> {
 impl<R: Read> Lines<R> {
     /// Reads a journal from its beginning.
     pub fn new(input: R) -> Self {
+        Self::following(Tail::EMPTY, input)
+    }
+
+    /// Reads what follows `tail`.
+    pub(super) fn following(tail: Tail, input: R) -> Self {
         Self {
             input: BufReader::with_capacity(CHUNK, input),
             buffer: Vec::new(),
-            tail: Tail::EMPTY,
+            tail,
             length: 0,
             torn: None,
         }
@@ -46,7 +51,12 @@ impl<R: Read> Lines<R> {
     /// The file cannot be read, or the line is not what hactl wrote there.
     pub fn next_line(&mut self) -> Result<Option<Line>> {
         self.buffer.clear();
-        let read = self.input.read_until(b'\n', &mut self.buffer).map_err(unreadable)?;
+        // One byte more than a line may have, so that one that is too long is seen as such.
+        let mut bounded = (&mut self.input).take(LONGEST as u64 + 1);
+        let read = bounded.read_until(b'\n', &mut self.buffer).map_err(unreadable)?;
+        if read > LONGEST {
+            return Err(damaged(self.tail, &Bad::TooLong));
+        }
         let Some(line) = self.buffer.strip_suffix(b"\n") else {
             if read > 0 {
                 if holds_a_whole_line(&self.buffer) {
@@ -90,6 +100,7 @@ fn damaged(tail: Tail, bad: &Bad) -> Error {
     let (code, next) = match bad {
         Bad::Newer(_) => (codes::JOURNAL_NEWER, "use the hactl that wrote it, or a newer one"),
         Bad::Envelope
+        | Bad::TooLong
         | Bad::Checksum
         | Bad::OutOfOrder { .. }
         | Bad::Chain
@@ -129,6 +140,9 @@ impl Log {
             Error::new(codes::INTERNAL, "a record cannot be written so that it can be read again").source(e)
         };
         let bytes = encode(self.tail, at, record).map_err(|e| broken(e.into()))?;
+        if bytes.len() > LONGEST {
+            return Err(broken(Bad::TooLong.into()));
+        }
         let line =
             decode(self.tail, bytes.strip_suffix(b"\n").unwrap_or(&bytes)).map_err(|e| broken(e.into()))?;
         Ok((bytes, line))

@@ -50,6 +50,10 @@ impl Line {
     }
 }
 
+/// The most bytes that a line may have, its newline included: a record never comes near it, and whatever else stands
+/// in the file costs no more memory than this.
+pub(super) const LONGEST: usize = 16 << 20;
+
 /// Why a line is not what hactl wrote.
 #[derive(Debug, thiserror::Error)]
 pub enum Bad {
@@ -59,6 +63,9 @@ pub enum Bad {
     /// Another format.
     #[error("it has format {0}, this hactl reads {VERSION}: it was written by a newer hactl, or is damaged")]
     Newer(u32),
+    /// It has no end within what a line may have.
+    #[error("it is longer than {} MiB, which hactl never writes", LONGEST >> 20)]
+    TooLong,
     /// The content is not what was written.
     #[error("bad checksum")]
     Checksum,

@@ -31,8 +31,12 @@ impl Place {
     /// hactl with these arguments, nobody at its terminal.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hactl"));
+        command.args(args);
+        self.hermetic(command)
+    }
+
+    fn hermetic(&self, mut command: Command) -> Command {
         command
-            .args(args)
             .current_dir(self.path())
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
@@ -44,7 +48,16 @@ impl Place {
     }
 
     pub(crate) fn hactl(&self, args: &[&str]) -> Ran {
-        let output = self.command(args).output().unwrap();
+        self.ran(self.command(args))
+    }
+
+    /// Another program, that starts hactl in its own way.
+    pub(crate) fn run(&self, command: Command) -> Ran {
+        self.ran(self.hermetic(command))
+    }
+
+    fn ran(&self, mut command: Command) -> Ran {
+        let output = command.output().unwrap();
         let text = |bytes: &[u8]| {
             String::from_utf8(bytes.to_vec()).unwrap().replace(self.path().to_str().unwrap(), "[DIR]")
         };

@@ -126,6 +126,41 @@ fn a_whole_phase_meets_every_fault_in_every_place() {
     }
 }
 
+/// EIO, a full disk, a short write and a signal in every write and every fsync of the journal.
+fn every_fault_of_the_disk(kind: Kind) {
+    let sweep = Sweep::one(kind, Gate::None);
+    for job in [Job::Run, Job::Verify, Job::RollBack] {
+        let wrong = sweep.sweep_disk(&Model::new(Fault::Nothing, None, Lands::Late, None), job);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+    let histories = *sweep.histories.borrow();
+    assert!(histories > 120, "only {histories} histories");
+}
+
+#[test]
+fn a_disk_that_fails_stops_every_kind_before_its_effect() {
+    for kind in [Kind::Set, Kind::Halves, Kind::Restart, Kind::Insert, Kind::Blind] {
+        every_fault_of_the_disk(kind);
+    }
+}
+
+#[test]
+fn a_disk_that_fails_stops_a_whole_phase() {
+    let sweep = runbook();
+    for job in [Job::Run, Job::RollBack] {
+        let wrong = sweep.sweep_disk(&Model::new(Fault::Nothing, None, Lands::Late, None), job);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn control_a_disk_that_swallows_a_failed_fsync_is_noticed() {
+    let sweep = Sweep::one(Kind::Set, Gate::None);
+    let wrong =
+        sweep.sweep_disk(&Model::new(Fault::Nothing, None, Lands::Late, Some(Guard::Fsync)), Job::Run);
+    assert!(wrong.iter().any(|what| what.contains("before its record was durable")), "{wrong:?}");
+}
+
 /// The control of the sweep itself: with a guard taken away it must find something wrong.
 fn without(guard: Guard, kind: Kind, fault: Fault, job: Job, expected: &str) {
     let sweep = Sweep::one(kind, Gate::None);

@@ -1,5 +1,7 @@
 //! The sweep itself: starts processes over the model world, kills them, starts them again, and judges what is left.
 
+mod disk;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -162,6 +164,11 @@ impl Sweep {
     /// One process, from its start to its end. Gives what is live and what is durable after it.
     fn process(&self, model: &mut Model, bytes: &[u8], job: Job, crash: Crash) -> (End, FakeDisk) {
         let disk = FakeDisk::holding(bytes);
+        self.process_on(disk, model, job, crash)
+    }
+
+    /// The same on a disk that may have a fault.
+    fn process_on(&self, disk: FakeDisk, model: &mut Model, job: Job, crash: Crash) -> (End, FakeDisk) {
         let mut kill = None;
         match crash {
             Crash::Never => {}
