@@ -5,6 +5,8 @@
 //! apply, append the outcome, verify, append. Every appended record becomes an event; renderers see only events.
 //! Resuming is replay followed by the same code path.
 
+#![forbid(unsafe_code)]
+
 pub mod access;
 pub mod changes;
 pub mod cli;

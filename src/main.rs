@@ -1,5 +1,7 @@
 //! The `hactl` command: parse, run, print the error, exit.
 
+#![forbid(unsafe_code)]
+
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 

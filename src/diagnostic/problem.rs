@@ -8,6 +8,7 @@ use std::ops::Range;
 use miette::{Diagnostic, LabeledSpan, SourceCode};
 
 use super::{Code, Error, Result, Source};
+use crate::redact::sanitize_for_terminal;
 
 /// Something wrong at a place in a file.
 #[derive(Clone)]
@@ -18,24 +19,29 @@ pub struct Problem {
     help: Option<String>,
 }
 
+/// What is said of a file may quote it.
+fn clean(text: impl Into<String>) -> String {
+    sanitize_for_terminal(&text.into())
+}
+
 impl Problem {
     /// A problem without a place yet.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), place: None, help: None }
+        Self { code, message: clean(message), place: None, help: None }
     }
 
     /// Underlines `span` (bytes) of `source`, with a short label beside it.
     #[must_use]
     pub fn at(mut self, source: &Source, span: Range<usize>, label: impl Into<String>) -> Self {
-        self.place = Some((source.clone(), span, label.into()));
+        self.place = Some((source.clone(), span, clean(label)));
         self
     }
 
     /// What to write instead.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(clean(help));
         self
     }
 

@@ -7,6 +7,7 @@ use miette::NamedSource;
 
 use super::{Node, Tree};
 use crate::diagnostic::{Code, Problem, Problems, Source};
+use crate::redact::sanitize_for_terminal;
 
 /// What was found wrong in one file.
 #[derive(Debug, Clone)]
@@ -115,7 +116,8 @@ impl Found {
         self.remarks.is_empty()
     }
 
-    /// The file's text as it may be shown: same length, with `*` where a secret may stand.
+    /// The file's text as it may be shown: same length, with `*` where a secret may stand, and `?` for what a terminal
+    /// would obey.
     #[must_use]
     pub fn shown(&self) -> Source {
         let mut bytes = self.text.clone().into_bytes();
@@ -126,8 +128,8 @@ impl Found {
                 *byte = b'*';
             }
         }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Arc::new(NamedSource::new(&self.name, text))
+        let text = harmless(&String::from_utf8_lossy(&bytes));
+        Arc::new(NamedSource::new(sanitize_for_terminal(&self.name), text))
     }
 
     /// All problems, each with the shown text of its file.
@@ -146,6 +148,23 @@ impl Found {
             }
         }));
     }
+}
+
+/// The text without what moves, hides or reorders on a terminal. It keeps its length, so that spans stay right.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let mut one = [0; 4];
+        match c {
+            // The end of a line as Windows writes it.
+            '\r' => shown.push(' '),
+            c if sanitize_for_terminal(c.encode_utf8(&mut one)).is_empty() => {
+                shown.extend(std::iter::repeat_n('?', c.len_utf8()));
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// A span inside the text, on its first line only: an underlined table of forty lines helps nobody.
@@ -194,6 +213,9 @@ fn secret_lines(text: &str) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::{Found, clamp};
+    use crate::diagnostic::{Problems, codes};
+    use crate::render::error::{Look, text as text_of};
+    use crate::render::{Format, Out};
 
     #[test]
     fn what_looks_like_a_secret_is_masked_even_in_broken_files() {
@@ -204,6 +226,21 @@ mod tests {
             shown.inner(),
             "a = 1\ns3.secret_key = ********\nb = \"AGE-SECRET-KEY-****\"\naccess_key = { file = \"x\" }\n"
         );
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_as_question_marks() {
+        let text = "a = \"\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}\"\r\nb = 1\t\n";
+        let mut found = Found::new("\u{1b}[2Jx.toml", text);
+        found.add(codes::FILE_SYNTAX, "no \u{1b}[31mred").at(5..6, "\u{1b}[8mhidden").help("\u{7}bell");
+        assert_eq!(found.shown().inner(), "a = \"?]0;owned???2J???\" \nb = 1\t\n");
+        assert_eq!(found.shown().inner().len(), text.len());
+        let mut problems = Problems::default();
+        found.into_problems(&mut problems);
+        let error = problems.into_result(codes::FILES_INVALID, "1 problem", ()).unwrap_err();
+        let shown = text_of(&error, Look::Plain, &Out::new(Format::Human));
+        assert!(shown.contains("no red") && shown.contains("hidden") && shown.contains("x.toml"), "{shown}");
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
     }
 
     #[test]

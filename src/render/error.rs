@@ -46,7 +46,7 @@ pub fn text(error: &Error, look: Look, out: &Out) -> String {
         under = cause.source();
     }
     if let Some(state) = error.state_now() {
-        let _ = writeln!(text, "{}", words::wrap(&format!("  now:     {state}"), width, 11));
+        let _ = writeln!(text, "{}", words::wrap(&words::clean(&format!("  now:     {state}")), width, 11));
     }
     for next in error.next_moves() {
         let _ = writeln!(text, "{}", out.next_move("  next:    ", next));
