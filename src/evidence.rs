@@ -37,7 +37,7 @@ impl EvidenceStore {
     pub fn put(&self, name: impl Into<String>, content: &[u8]) -> Result<EvidenceRef> {
         let content = self.redactor.redact(content);
         let digest = Digest::of(&content);
-        let name = name.into();
+        let name = self.redactor.clean(&name.into());
         self.keep(digest, &content).map_err(|e| {
             Error::new(codes::EVIDENCE_WRITE, format!("failed to keep the evidence {name:?}"))
                 .source(e)

@@ -9,9 +9,10 @@ use clap::Parser as _;
 use hactl::cli::{self, Cli};
 use hactl::diagnostic::Error;
 use hactl::render::error::{ErrorEvent, Look};
-use hactl::render::{Format, Out, error};
+use hactl::render::{Format, Out, error, panic};
 
 fn main() -> ExitCode {
+    panic::install();
     // The one TLS stack is chosen here, before anybody may open a connection. It fails where it was chosen before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = match Cli::try_parse() {

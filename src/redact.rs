@@ -1,31 +1,49 @@
 //! Taking out of text what must not be kept or shown: the values of known secrets, and control characters.
 //!
 //! Invariant: what passed a [`Redactor`] holds no secret that the redactor knew by then: not as it is, not in base64,
-//! not URL-encoded, not as JSON writes it. It is a net under the types that print nothing, not a reason to be careless.
+//! hexadecimal, URL-encoded or as JSON writes it, not broken over lines, and not a long part of it either, for somebody may
+//! have cut the text. It is a net under the types that print nothing, not a reason to be careless. Two seams use it: the journal cleans every
+//! record, [`crate::render`] everything that is shown; evidence passes on its way to the disk.
+
+mod find;
+mod terminal;
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard};
 
 use secrecy::{ExposeSecret as _, SecretString};
+
+use self::find::{Needle, Spelling};
+pub use self::terminal::{is_plain, sanitize_for_terminal};
 
 /// A secret shorter than this is not looked for: it would be found everywhere and hide what it does not protect.
 pub const SHORTEST: usize = 4;
 
-/// Knows the secrets of this process, and takes them out.
-#[derive(Default)]
+/// Knows secrets, and takes them out. A clone learns what the original learns.
+#[derive(Clone, Default)]
 pub struct Redactor {
-    needles: RefCell<Vec<Needle>>,
+    known: Arc<RwLock<Known>>,
 }
 
-struct Needle {
-    bytes: Vec<u8>,
-    name: String,
+/// The needles, and where in them every two bytes stand.
+struct Known {
+    needles: Vec<Needle>,
+    pairs: HashMap<[u8; 2], Vec<(usize, usize)>>,
+    /// Which pairs there are: asked for every byte of a text.
+    any: Vec<bool>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { needles: Vec::new(), pairs: HashMap::new(), any: vec![false; 1 << 16] }
+    }
 }
 
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Redactor({} forms)", self.needles.borrow().len())
+        write!(f, "Redactor({} forms)", self.known().needles.len())
     }
 }
 
@@ -36,55 +54,62 @@ impl Redactor {
         Self::default()
     }
 
+    /// The one that knows every secret that this process resolved. There is one for all, because what prints the last
+    /// error, and what prints a panic, can be handed nothing.
+    #[must_use]
+    pub fn of_process() -> Self {
+        static PROCESS: LazyLock<Redactor> = LazyLock::new(Redactor::new);
+        PROCESS.clone()
+    }
+
     /// From now on takes `secret` out, and puts `[secret NAME]` in its place.
     pub fn learn(&self, name: &str, secret: &SecretString) {
         let whole = secret.expose_secret();
-        let mut forms = Vec::new();
+        let name: Arc<str> = sanitize_for_terminal(name).into();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let lines: Vec<&str> = whole.lines().map(str::trim).filter(|line| !is_armour(line)).collect();
+        let body = lines.join("\n");
         // A secret of several lines (a key) is recognised by each of its lines too.
-        for text in std::iter::once(whole.trim()).chain(whole.lines().map(str::trim)) {
-            if text.len() >= SHORTEST && !is_armour(text) {
-                forms.extend(forms_of(text));
+        for text in std::iter::once(body.trim()).chain(lines).filter(|text| text.len() >= SHORTEST) {
+            for bytes in find::forms_of(text) {
+                known.add(Needle { bytes, name: Arc::clone(&name) });
             }
         }
-        let mut needles = self.needles.borrow_mut();
-        for bytes in forms {
-            if bytes.len() >= SHORTEST && needles.iter().all(|n| n.bytes != bytes) {
-                needles.push(Needle { bytes, name: name.to_owned() });
-            }
-        }
-        // The longest first, so that no end of a longer one is left standing.
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.bytes.len()));
+    }
+
+    /// Does it know a secret?
+    #[must_use]
+    pub fn knows_any(&self) -> bool {
+        !self.known().needles.is_empty()
     }
 
     /// `content` without the known secrets.
     #[must_use]
     pub fn redact<'a>(&self, content: &'a [u8]) -> Cow<'a, [u8]> {
-        let needles = self.needles.borrow();
-        let mut first = [false; 256];
-        for needle in needles.iter() {
-            if let Some(byte) = needle.bytes.first() {
-                first[usize::from(*byte)] = true;
-            }
+        let known = self.known();
+        if known.needles.is_empty() {
+            return Cow::Borrowed(content);
         }
         let mut clean: Option<Vec<u8>> = None;
-        let mut at = 0;
         let mut copied = 0;
+        let mut at = 0;
+        let spellings = Spelling::of(content);
         while at < content.len() {
-            let found = if first[usize::from(content[at])] {
-                needles.iter().find(|needle| content[at..].starts_with(&needle.bytes))
-            } else {
-                None
+            let Some((mut end, name)) = known.at(content, at, &spellings) else {
+                at += 1;
+                continue;
             };
-            match found {
-                Some(needle) => {
-                    let clean = clean.get_or_insert_default();
-                    clean.extend_from_slice(&content[copied..at]);
-                    clean.extend_from_slice(format!("[secret {}]", needle.name).as_bytes());
-                    at += needle.bytes.len();
-                    copied = at;
-                }
-                None => at += 1,
+            // Another secret may begin within this one and reach beyond it.
+            let mut within = at + 1;
+            while within < end {
+                end = known.at(content, within, &spellings).map_or(end, |(other, _)| other.max(end));
+                within += 1;
             }
+            let clean = clean.get_or_insert_default();
+            clean.extend_from_slice(&content[copied..at]);
+            clean.extend_from_slice(format!("[secret {name}]").as_bytes());
+            at = end;
+            copied = end;
         }
         match clean {
             None => Cow::Borrowed(content),
@@ -100,219 +125,100 @@ impl Redactor {
     pub fn redact_text(&self, text: &str) -> String {
         String::from_utf8_lossy(&self.redact(text.as_bytes())).into_owned()
     }
+
+    /// `text` as it may be kept and shown: without the known secrets, and nothing in it but text.
+    #[must_use]
+    pub fn clean(&self, text: &str) -> String {
+        let clean = sanitize_for_terminal(&self.redact_text(text));
+        // What was taken out may have stood in the midst of a secret.
+        if clean == text { clean } else { self.redact_text(&clean) }
+    }
+
+    /// Cleans every text in a JSON value; the keys are ours.
+    pub fn clean_json(&self, value: &mut serde_json::Value) {
+        each_text(value, &|text| self.clean(text));
+    }
+
+    /// Takes the secrets out of every text in a JSON value, and changes nothing else.
+    pub fn redact_json(&self, value: &mut serde_json::Value) {
+        each_text(value, &|text| self.redact_text(text));
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn add(&mut self, needle: Needle) {
+        if needle.bytes.len() < SHORTEST || self.needles.iter().any(|there| there.bytes == needle.bytes) {
+            return;
+        }
+        let index = self.needles.len();
+        for (offset, pair) in needle.bytes.windows(2).enumerate() {
+            self.pairs.entry([pair[0], pair[1]]).or_default().push((index, offset));
+            self.any[usize::from(u16::from_be_bytes([pair[0], pair[1]]))] = true;
+        }
+        self.needles.push(needle);
+    }
+
+    /// Where what begins at a place ends, if it is a secret or too much of one; and its name.
+    fn at(&self, content: &[u8], at: usize, spellings: &[Spelling]) -> Option<(usize, Arc<str>)> {
+        let mut best: Option<(usize, &Needle)> = None;
+        for spelling in spellings {
+            let Some((first, seconds)) = find::first_two(content, at, *spelling) else { continue };
+            for second in seconds.into_iter().flatten() {
+                if !self.any[usize::from(u16::from_be_bytes([first, second]))] {
+                    continue;
+                }
+                for (index, offset) in self.pairs.get(&[first, second]).into_iter().flatten() {
+                    let needle = &self.needles[*index];
+                    let run = find::run(&needle.bytes[*offset..], content, at, *spelling);
+                    let part = Part { offset: *offset, bytes: run.bytes, of: needle.bytes.len() };
+                    let cut = (at == 0, find::is_cut(content, run.end));
+                    if part.gives_away(cut) && best.is_none_or(|(before, _)| run.end > before) {
+                        best = Some((run.end, needle));
+                    }
+                }
+            }
+        }
+        best.map(|(end, needle)| (end, Arc::clone(&needle.name)))
+    }
+}
+
+/// How much of a needle was found.
+struct Part {
+    offset: usize,
+    bytes: usize,
+    of: usize,
+}
+
+impl Part {
+    /// Is it more than chance, and worth hiding? A whole one is, and a long part of a long one; and half of one where
+    /// the text was cut within it, at its beginning or its end.
+    fn gives_away(&self, (begins, ends): (bool, bool)) -> bool {
+        const LONG: usize = 12;
+        let whole = self.bytes == self.of;
+        let long = self.bytes >= LONG && self.of > LONG;
+        let first = ends && self.offset == 0;
+        let last = begins && self.offset + self.bytes == self.of;
+        whole || long || ((first || last) && self.bytes >= SHORTEST && 2 * self.bytes >= self.of)
+    }
+}
+
+fn each_text(value: &mut serde_json::Value, change: &impl Fn(&str) -> String) {
+    match value {
+        serde_json::Value::String(text) => *text = change(text),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, change)),
+        serde_json::Value::Object(map) => map.values_mut().for_each(|item| each_text(item, change)),
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
+    }
 }
 
 /// The first and last line of a PEM or age file say nothing.
 fn is_armour(line: &str) -> bool {
-    !line.contains('\n') && line.starts_with("-----") && line.ends_with("-----")
-}
-
-/// Every form in which a secret is looked for.
-fn forms_of(text: &str) -> Vec<Vec<u8>> {
-    let raw = text.as_bytes();
-    let mut forms = vec![raw.to_vec(), percent(raw, Hex::Upper), percent(raw, Hex::Lower)];
-    forms.push(text.replace(' ', "+").into_bytes());
-    if let Ok(json) = serde_json::to_string(text) {
-        forms.push(json.trim_matches('"').as_bytes().to_vec());
-    }
-    for alphabet in [BASE64, BASE64_URL] {
-        // A secret may begin at any of three positions within the groups of a longer text.
-        for offset in 0..3 {
-            forms.push(base64_inside(raw, offset, alphabet));
-        }
-    }
-    forms
-}
-
-#[derive(Clone, Copy)]
-enum Hex {
-    Upper,
-    Lower,
-}
-
-fn percent(raw: &[u8], hex: Hex) -> Vec<u8> {
-    let mut text = Vec::new();
-    for byte in raw {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-            text.push(*byte);
-        } else {
-            let escape = match hex {
-                Hex::Upper => format!("%{byte:02X}"),
-                Hex::Lower => format!("%{byte:02x}"),
-            };
-            text.extend_from_slice(escape.as_bytes());
-        }
-    }
-    text
-}
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// The characters that are the same in the base64 of every text in which `raw` stands `offset` bytes after a group's
-/// beginning: those that depend on `raw` alone.
-fn base64_inside(raw: &[u8], offset: usize, alphabet: &[u8; 64]) -> Vec<u8> {
-    let bits = raw.len() * 8;
-    let skip = (6 - (offset * 8) % 6) % 6;
-    let mut text = Vec::new();
-    let mut at = skip;
-    while at + 6 <= bits {
-        let sextet =
-            (at..at + 6).fold(0usize, |sum, bit| (sum << 1) | usize::from(raw[bit / 8] >> (7 - bit % 8) & 1));
-        text.push(alphabet[sextet]);
-        at += 6;
-    }
-    text
-}
-
-/// `text` as it may be shown on a terminal: without escape sequences, control characters other than newline and tab,
-/// and characters that turn the direction of writing.
-#[must_use]
-pub fn sanitize_for_terminal(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\u{1b}' => match chars.next_if(|c| *c != '\n') {
-                Some('[') => skip_csi(&mut chars),
-                Some(']' | 'P' | 'X' | '^' | '_') => skip_string(&mut chars),
-                // Other sequences are one character, after intermediate ones.
-                Some(' '..='/') => {
-                    while chars.next_if(|c| matches!(c, ' '..='/')).is_some() {}
-                    let _ = chars.next_if(|c| matches!(c, '0'..='~'));
-                }
-                Some(_) | None => {}
-            },
-            '\u{9b}' => skip_csi(&mut chars),
-            '\u{9d}' | '\u{90}' | '\u{98}' | '\u{9e}' | '\u{9f}' => skip_string(&mut chars),
-            '\n' | '\t' => clean.push(c),
-            // Marks that reorder or hide text: what is read would not be what is there.
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {}
-            c if c.is_control() => {}
-            c => clean.push(c),
-        }
-    }
-    clean
-}
-
-/// A control sequence: parameters and intermediates, then one final character.
-fn skip_csi(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    while chars.next_if(|c| matches!(c, ' '..='?')).is_some() {}
-    let _ = chars.next_if(|c| matches!(c, '@'..='~'));
-}
-
-/// A string for the terminal, up to its terminator; one that is never ended takes no more than its line.
-fn skip_string(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    while let Some(c) = chars.next_if(|c| *c != '\n') {
-        match c {
-            '\u{7}' | '\u{9c}' => return,
-            '\u{1b}' => {
-                let _ = chars.next_if(|c| *c == '\\');
-                return;
-            }
-            _ => {}
-        }
-    }
+    line.starts_with("-----") && line.ends_with("-----")
 }
 
 #[cfg(test)]
-mod tests {
-    use secrecy::SecretString;
-
-    use super::{Redactor, sanitize_for_terminal};
-
-    fn knowing(secret: &str) -> Redactor {
-        let redactor = Redactor::new();
-        redactor.learn("s3-key", &SecretString::from(secret.to_owned()));
-        redactor
-    }
-
-    /// An encoder of its own, so that the one under test is not its own witness.
-    fn base64(bytes: &[u8]) -> String {
-        let table: Vec<char> = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']).collect();
-        let mut text = String::new();
-        for group in bytes.chunks(3) {
-            let word = group.iter().chain([0, 0].iter()).take(3).fold(0, |w, b| (w << 8) | usize::from(*b));
-            for position in 0..=group.len() {
-                text.push(table[(word >> (18 - 6 * position)) & 63]);
-            }
-            text.extend(std::iter::repeat_n('=', 3 - group.len()));
-        }
-        text
-    }
-
-    #[test]
-    fn a_secret_is_found_as_it_is_and_encoded() {
-        let secret = "p@ss/w+rd \"x\" ~9";
-        let redactor = knowing(&format!("{secret}\n"));
-        for text in [
-            format!("key={secret}."),
-            "key=p%40ss%2Fw%2Brd%20%22x%22%20~9.".to_owned(),
-            "key=p%40ss%2fw%2brd%20%22x%22%20~9.".to_owned(),
-            r#"{"key":"p@ss/w+rd \"x\" ~9"}"#.to_owned(),
-        ] {
-            let clean = redactor.redact_text(&text);
-            assert!(clean.contains("[secret s3-key]") && !clean.contains("~9"), "{clean}");
-        }
-        assert_eq!(redactor.redact_text("nothing here"), "nothing here");
-        assert_eq!(redactor.redact(b"\xff\xfe"), &b"\xff\xfe"[..]);
-    }
-
-    #[test]
-    fn a_secret_is_found_in_base64_wherever_it_begins_in_it() {
-        let secret = "hunter2-hunter2";
-        let redactor = knowing(secret);
-        for before in ["", "u", "us", "user:", "user2:"] {
-            for after in ["", "!", "!!"] {
-                let text = base64(format!("{before}{secret}{after}").as_bytes());
-                for text in [text.clone(), text.replace('+', "-").replace('/', "_")] {
-                    let clean = redactor.redact_text(&format!("Authorization: Basic {text}"));
-                    assert!(clean.contains("[secret s3-key]"), "{before}…{after}: {clean}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_key_of_several_lines_is_found_line_by_line_and_the_longer_secret_wins() {
-        let redactor = knowing("-----BEGIN KEY-----\nabcdefgh\nijklmnop\n-----END KEY-----\n");
-        assert_eq!(redactor.redact_text("x ijklmnop y"), "x [secret s3-key] y");
-        assert_eq!(redactor.redact_text("-----END KEY-----"), "-----END KEY-----");
-        redactor.learn("longer", &SecretString::from("abcdefgh-and-more".to_owned()));
-        assert_eq!(redactor.redact_text("abcdefgh-and-more"), "[secret longer]");
-        assert!(!format!("{redactor:?}").contains("abcdefgh"));
-    }
-
-    #[test]
-    fn what_is_too_short_is_left_alone() {
-        assert_eq!(knowing("abc").redact_text("abc"), "abc");
-    }
-
-    #[test]
-    fn nothing_reaches_the_terminal_but_text() {
-        for (hostile, shown) in [
-            ("plain\ttext\nümlaut ✓", "plain\ttext\nümlaut ✓"),
-            ("a\u{1b}[31;1mred\u{1b}[0m b", "ared b"),
-            ("\u{1b}]0;title\u{7}x\u{1b}]8;;http://e\u{1b}\\link", "xlink"),
-            ("\u{1b}]52;c;never ended\nnext line", "\nnext line"),
-            ("\u{1b}P1$r\u{1b}\\y\u{1b}_apc\u{9c}z", "yz"),
-            ("\u{1b}(0box\u{1b}c\u{1b}", "box"),
-            ("c1 \u{9b}2Jclear\u{9d}0;t\u{7}.", "c1 clear."),
-            ("over\rwrite\u{8}\u{7f}\0", "overwrite"),
-            ("user\u{202e}txt.exe\u{2066}\u{200b}", "usertxt.exe"),
-        ] {
-            assert_eq!(sanitize_for_terminal(hostile), shown, "{hostile:?}");
-        }
-    }
-
-    #[test]
-    fn no_character_and_no_pair_lets_a_control_through() {
-        let all: Vec<char> = ('\0'..='\u{a0}').collect();
-        for a in &all {
-            for b in &all {
-                let clean = sanitize_for_terminal(&format!("\u{1b}{a}{b}x{a}{b}"));
-                assert!(clean.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'), "{a:?} {b:?}");
-            }
-        }
-    }
-}
+mod tests;

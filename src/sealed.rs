@@ -20,6 +20,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::name::SecretName;
+use crate::redact::Redactor;
 
 /// The file of the key under which digests are made.
 const KEY_FILE: &str = ".key";
@@ -126,13 +127,14 @@ impl Sealed {
 pub struct Sealing {
     sealed: Sealed,
     recipients: Vec<String>,
+    redactor: Redactor,
 }
 
 impl Sealing {
-    /// What is made is encrypted to these age recipients.
+    /// What is made is encrypted to these age recipients, and `redactor` takes it out of what is kept and shown.
     #[must_use]
-    pub(crate) fn new(sealed: Sealed, recipients: Vec<String>) -> Self {
-        Self { sealed, recipients }
+    pub(crate) fn new(sealed: Sealed, recipients: Vec<String>, redactor: Redactor) -> Self {
+        Self { sealed, recipients, redactor }
     }
 
     /// Encrypts a secret into its file, durably, and gives its keyed digest. One that exists is replaced.
@@ -140,6 +142,7 @@ impl Sealing {
     /// # Errors
     /// There are no usable recipients, or a file could not be written; then the old secret is still there.
     pub fn seal(&self, name: &SecretName, value: &SecretString) -> Result<Digest> {
+        self.redactor.learn(name.as_str(), value);
         let sealed = encrypt(&self.recipients, value.expose_secret().as_bytes())?;
         self.make_folder()?;
         let digest = Digest::keyed(&self.key()?, value.expose_secret());
@@ -289,6 +292,7 @@ mod tests {
     use super::{Sealed, Sealing, decrypt, encrypt};
     use crate::diagnostic::codes;
     use crate::name::SecretName;
+    use crate::redact::Redactor;
 
     fn name() -> SecretName {
         SecretName::new("repo-pass").unwrap()
@@ -298,7 +302,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let identity = Identity::generate();
         let sealed = Sealed::new(folder.path().join("secrets"));
-        let sealed = Sealing::new(sealed, vec![identity.to_public().to_string()]);
+        let sealed = Sealing::new(sealed, vec![identity.to_public().to_string()], Redactor::new());
         (folder, sealed, identity)
     }
 

@@ -132,7 +132,10 @@ impl SecretRef {
         if output.status.success() {
             return Ok(output.stdout);
         }
-        let said = String::from_utf8_lossy(&output.stderr);
+        // What it printed may have been the secret all the same, and its complaint may quote it.
+        let here = Redactor::new();
+        here.learn("it printed", &String::from_utf8_lossy(&output.stdout).into_owned().into());
+        let said = here.clean(&String::from_utf8_lossy(&output.stderr));
         let said: String = said.trim().chars().take(200).collect();
         Err(self.unresolved(format!("{program} ended with {}: {said}", output.status)))
     }
@@ -292,6 +295,9 @@ mod tests {
         let error =
             command(&["sh", "-c", "echo value; echo locked >&2; exit 3"]).value(&root).await.unwrap_err();
         assert!(error.one_line().contains("locked") && !error.one_line().contains("value;"), "{error:?}");
+        let quoting = command(&["sh", "-c", "echo hunter2-hunter2; echo bad hunter2-hunter2 >&2; exit 3"]);
+        let error = quoting.value(&root).await.unwrap_err();
+        assert!(error.one_line().contains("bad [secret it printed]"), "{error:?}");
         let missing = command(&["no-such-program-anywhere"]).value(&root).await.unwrap_err();
         assert_eq!(missing.code(), codes::SECRET_UNRESOLVED);
     }

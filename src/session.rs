@@ -77,7 +77,7 @@ impl Glance {
     pub fn at(file: &Path) -> Result<Self> {
         let dir = StateDir::of(folder(file));
         let state = Journal::read(&dir)?.state;
-        let evidence = EvidenceStore::new(dir, Rc::new(Redactor::new()));
+        let evidence = EvidenceStore::new(dir, Rc::new(Redactor::of_process()));
         let Found { now, kept, files } = load(file, state.run(), &evidence)?;
         // Where the files changed, what matters is what they say now: nothing goes on with the old ones.
         let loaded = match (now, kept) {
@@ -151,7 +151,7 @@ impl Session {
         let holder = Holder::this_process(operator.clone(), here.clock.now(), command);
         let lock = Lock::take(&dir, holder)?;
         let (journal, report) = Journal::open(lock, Rc::clone(&here.clock))?;
-        let redactor = Rc::new(Redactor::new());
+        let redactor = Rc::new(Redactor::of_process());
         let evidence = Rc::new(EvidenceStore::new(dir, Rc::clone(&redactor)));
         let Found { now, kept, files } = load(file, journal.state().run(), &evidence)?;
         let changed = !files.changes.is_empty();

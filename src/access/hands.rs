@@ -163,7 +163,8 @@ impl<'a> Hands<'a> {
     #[must_use]
     pub fn sealing(&self) -> Sealing {
         let age = self.view.workspace().age.as_ref();
-        Sealing::new(self.view.sealed(), age.map(|age| age.recipients.clone()).unwrap_or_default())
+        let recipients = age.map(|age| age.recipients.clone()).unwrap_or_default();
+        Sealing::new(self.view.sealed(), recipients, self.view.world.redactor().clone())
     }
 
     /// Has a person do something, and asks about it.

@@ -177,7 +177,7 @@ pub(super) fn show(progress: &Progress, began: Instant) {
         Progress::Note(text) => text.clone(),
     };
     // Progress that cannot be shown must not stop the work.
-    let _ = writeln!(std::io::stderr(), "{at:6.1} s  {line}");
+    let _ = writeln!(std::io::stderr(), "{at:6.1} s  {}", crate::render::words::clean(&line));
 }
 
 fn say(line: &str) -> Result<()> {

@@ -215,6 +215,6 @@ fn pass_on(child: &tokio::process::Child) {
 }
 
 fn note(text: &str) -> Result<()> {
-    writeln!(std::io::stderr(), "{text}")
+    writeln!(std::io::stderr(), "{}", crate::render::words::clean(text))
         .map_err(|e| Error::new(codes::IO, "cannot write to the terminal").source(e))
 }

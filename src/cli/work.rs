@@ -92,7 +92,7 @@ pub fn looking<T>(
     enter(&glance.workspace)?;
     runtime::block_on(async {
         let progress = Rc::new(Progress::new(out));
-        let redactor = Rc::new(Redactor::new());
+        let redactor = Rc::new(Redactor::of_process());
         let dir = StateDir::of(&glance.workspace.root);
         let means = Means {
             clock: Rc::new(SystemClock),

@@ -215,6 +215,7 @@ codes! {
     SECRET_IN_CLEAR = "secret::in_clear", Usage, "a secret stands in a file where a reference to it is wanted";
     SECRET_READABLE = "secret::readable", Failed, "the file of a secret can be read by others";
     SECRET_UNRESOLVED = "secret::unresolved", Failed, "a reference to a secret gave no value";
+    SECRET_REMEMBERED = "secret::remembered", Failed, "what a step must remember word for word holds a secret, and the journal keeps none";
     // step
     NOT_VERIFIED = "step::not_verified", Failed, "a change was made, and it does not do what it is for";
     // prove

@@ -4,10 +4,15 @@
 //! covers everything before it, the digest of the line before included. A line that [`decode`] accepts is exactly
 //! what [`encode`] wrote.
 
+use std::io;
+
 use jiff::Timestamp;
+use serde::Serialize as _;
+use serde_json::ser::Formatter;
 
 use super::record::{Record, Seq, VERSION};
 use crate::digest::Digest;
+use crate::redact::is_plain;
 
 /// A line as it stands in the journal.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,13 +107,33 @@ pub fn encode(tail: Tail, at: Timestamp, record: &Record) -> Result<Vec<u8>, ser
         format!("{{\"v\":{VERSION},\"seq\":{},\"at\":\"{at}\",\"prev\":\"", tail.next()).into_bytes();
     bytes.extend_from_slice(&tail.sum.hex());
     bytes.extend_from_slice(b"\",\"record\":");
-    serde_json::to_writer(&mut bytes, record)?;
+    record.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Printable))?;
     let sum = Digest::of(&bytes).hex();
     bytes.extend_from_slice(SUM);
     bytes.extend_from_slice(&sum);
     bytes.extend_from_slice(END);
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+/// JSON in which what a terminal might obey is escaped too, so that a journal can be read with `cat`.
+struct Printable;
+
+impl Formatter for Printable {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
+        let mut rest = text;
+        // serde_json has escaped the ASCII ones but one.
+        while let Some(at) = rest.find(|c: char| c == '\u{7f}' || (!c.is_ascii() && !is_plain(c))) {
+            let (plain, odd) = rest.split_at(at);
+            writer.write_all(plain.as_bytes())?;
+            let Some(c) = odd.chars().next() else { break };
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = &odd[c.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
 }
 
 /// Reads the line that follows `tail`; `bytes` has no newline.
@@ -165,4 +190,23 @@ fn number(bytes: &mut &[u8]) -> Result<u64, Bad> {
     let (text, rest) = bytes.split_at(digits);
     *bytes = rest;
     std::str::from_utf8(text).ok().and_then(|t| t.parse().ok()).ok_or(Bad::Envelope)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tail, decode, encode};
+    use crate::journal::record::{Operator, Record};
+
+    #[test]
+    fn nothing_that_a_terminal_might_obey_stands_in_a_line() {
+        let why = "\u{1b}[31m\u{9b}2J\u{7f}\u{202e}\u{feff}äöü ✓ \u{1f980}";
+        let record = Record::Resumed {
+            operator: Operator { user: "ada".to_owned(), machine: "desk".to_owned() },
+            command: why.to_owned(),
+        };
+        let bytes = encode(Tail::EMPTY, "2026-11-21T12:00:00Z".parse().unwrap(), &record).unwrap();
+        let line = std::str::from_utf8(&bytes).unwrap().trim_end();
+        assert!(line.chars().all(crate::redact::is_plain) && line.contains("äöü ✓ \u{1f980}"), "{line:?}");
+        assert_eq!(decode(Tail::EMPTY, line.as_bytes()).unwrap().record, record);
+    }
 }

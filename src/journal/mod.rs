@@ -15,8 +15,10 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::engine::gate::Cleared;
 use crate::event::{Event, Listener};
 use crate::name::HostName;
+use crate::redact::Redactor;
 
 pub mod checkpoint;
+mod clean;
 pub mod dir;
 pub mod disk;
 pub mod fake;
@@ -48,6 +50,7 @@ pub struct Journal {
     state: RefCell<Rc<RunState>>,
     clock: Rc<dyn Clock>,
     listener: RefCell<Option<Rc<dyn Listener>>>,
+    redactor: Redactor,
     lock: Lock,
 }
 
@@ -100,6 +103,7 @@ impl Journal {
             state: RefCell::new(Rc::new(state)),
             clock,
             listener: RefCell::new(None),
+            redactor: Redactor::of_process(),
             lock,
         };
         if let Some(bytes) = torn {
@@ -263,12 +267,13 @@ impl Journal {
         })
     }
 
-    /// Checks, writes, fsyncs, applies, tells: in this order.
+    /// Cleans, checks, writes, fsyncs, applies, tells: in this order.
     fn commit(&self, record: &Record) -> Result<Seq> {
+        let record = clean::clean(record.clone(), &self.redactor)?;
         let line = {
             let mut log = self.log.borrow_mut();
             // The state takes in what was read back from the very bytes, so a replay yields the same.
-            let (bytes, line) = log.prepare(self.clock.now(), record)?;
+            let (bytes, line) = log.prepare(self.clock.now(), &record)?;
             let mut state = self.state.borrow_mut();
             state.check(&line.record).map_err(contradiction)?;
             log.append(&bytes, &line)?;

@@ -51,7 +51,7 @@ impl Bars {
             bar.enable_steady_tick(TICK);
             bar
         });
-        bar.set_message(words::clean(&text.replace('\n', " ")));
+        bar.set_message(words::clean(text).replace('\n', " "));
     }
 
     /// Takes the live line away; the answer is how long it was there.
@@ -111,7 +111,7 @@ impl Waiting {
         let bar = ProgressBar::new_spinner();
         bar.set_style(style());
         bar.set_prefix("waiting");
-        bar.set_message(what.into());
+        bar.set_message(words::clean(&what.into()));
         bar.enable_steady_tick(TICK);
         Self(bar)
     }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{Out, words};
 use crate::diagnostic::{Error, Problem};
+use crate::redact::Redactor;
 
 /// How much a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub fn text(error: &Error, look: Look, out: &Out) -> String {
     for problem in error.file_problems() {
         draw(&mut text, problem, look, width);
     }
+    // The places of problems are drawn with colours, so here only secrets can be taken out.
+    text = Redactor::of_process().redact_text(&text);
     let code = error.code();
     let head = match look {
         Look::Plain => format!("error[{code}]: "),
@@ -46,10 +49,11 @@ pub fn text(error: &Error, look: Look, out: &Out) -> String {
         under = cause.source();
     }
     if let Some(state) = error.state_now() {
-        let _ = writeln!(text, "{}", words::wrap(&words::clean(&format!("  now:     {state}")), width, 11));
+        let line = words::clean(&format!("  now:     {state}"));
+        let _ = writeln!(text, "{}", words::wrap(&line, width, 11));
     }
     for next in error.next_moves() {
-        let _ = writeln!(text, "{}", out.next_move("  next:    ", next));
+        let _ = writeln!(text, "{}", out.next_move("  next:    ", &words::clean(next)));
     }
     text
 }

@@ -1,13 +1,15 @@
 //! What the operator sees: lines, bars, JSON events, errors.
 //!
-//! Invariant: rendering decides nothing and loses no meaning without colour or without a terminal. Text that came from
-//! a host is cleaned before it reaches a terminal ([`words::clean`]). Prompts are the approver's business.
+//! Invariant: rendering decides nothing and loses no meaning without colour or without a terminal. Every text is cleaned
+//! of secrets and control characters before it is shown ([`words::clean`], and [`Out::object`] for JSON). Prompts are the
+//! approver's business.
 
 pub mod bars;
 pub mod error;
 pub mod json;
 pub mod lines;
 pub mod out;
+pub mod panic;
 pub mod plan;
 pub mod status;
 pub mod words;

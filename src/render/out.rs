@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::words;
 use crate::diagnostic::{Error, Result, codes};
+use crate::redact::Redactor;
 
 /// Who reads what hactl prints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -113,13 +114,19 @@ impl Out {
         self.say(words::wrap(text, self.width, hang))
     }
 
-    /// Prints one JSON object on a line of its own.
+    /// Prints one JSON object on a line of its own, every text in it cleaned.
     ///
     /// # Errors
     /// Standard output cannot be written.
     pub fn object(&self, value: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(value)
-            .map_err(|e| Error::new(codes::INTERNAL, "an answer has no JSON form").source(e))?;
+        let broken = |e| Error::new(codes::INTERNAL, "an answer has no JSON form").source(e);
+        let mut line = serde_json::to_vec(value).map_err(broken)?;
+        let redactor = Redactor::of_process();
+        if redactor.knows_any() || !is_harmless(&line) {
+            let mut value = serde_json::to_value(value).map_err(broken)?;
+            redactor.clean_json(&mut value);
+            line = serde_json::to_vec(&value).map_err(broken)?;
+        }
         line.push(b'\n');
         write(&line)
     }
@@ -131,6 +138,11 @@ impl Out {
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
         write(bytes)
     }
+}
+
+/// Is it JSON of plain ASCII without escapes? Most lines are, and need no second look.
+fn is_harmless(json: &[u8]) -> bool {
+    json.iter().all(|byte| byte.is_ascii() && *byte != 0x7f && *byte != b'\\')
 }
 
 fn write(bytes: &[u8]) -> Result<()> {

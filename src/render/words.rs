@@ -2,12 +2,18 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use crate::redact::sanitize_for_terminal as clean;
-
 use crate::event::Event;
 use crate::journal::record::{AttemptNumber, Grade, How, Mode, Observed, Operator, Place, Proof, Record};
 use crate::proof::{Freshness, freshness};
+use crate::redact::Redactor;
 use crate::workspace::Workspace;
+
+/// `text` as it may be shown: without the secrets that this process knows, and nothing in it but text. Everything that is
+/// shown passes here, before it is wrapped.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    Redactor::of_process().clean(text)
+}
 
 /// What a line is, for a renderer that shows some lines only while they last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -68,6 +68,11 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 impl Sshd {
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with more lines of configuration.
+    pub(crate) fn start_with(more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         keygen(&at("host_key"));
@@ -79,7 +84,7 @@ impl Sshd {
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {d}/host_key\nAuthorizedKeysFile {d}/authorized_keys\n\
              PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\n\
-             PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\n",
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\n{more}",
             d = dir.path().display()
         );
         std::fs::write(at("sshd_config"), config).unwrap();

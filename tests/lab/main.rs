@@ -18,6 +18,7 @@ mod others;
 mod outside;
 mod phase0;
 mod seal;
+mod secrets;
 mod slice;
 mod ssh;
 
@@ -28,8 +29,16 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 /// One test by its name.
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] =
-    &[backup::TESTS, others::TESTS, machines::TESTS, seal::TESTS, ssh::TESTS, slice::TESTS, phase0::TESTS];
+const TESTS: &[&[Test]] = &[
+    backup::TESTS,
+    others::TESTS,
+    machines::TESTS,
+    seal::TESTS,
+    secrets::TESTS,
+    ssh::TESTS,
+    slice::TESTS,
+    phase0::TESTS,
+];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

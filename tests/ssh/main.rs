@@ -2,13 +2,19 @@
 //!
 //! As root it runs a private sshd on 127.0.0.1; elsewhere every test is reported as ignored, and why.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on panics"
+)]
 
 #[path = "../common/sshd.rs"]
 mod sshd;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -41,7 +47,9 @@ macro_rules! tests {
 }
 
 mod attempts;
+mod hostile;
 mod keys;
+mod quiet;
 mod reads;
 
 fn main() -> ExitCode {
@@ -49,18 +57,29 @@ fn main() -> ExitCode {
         on_one_thread(keys::inner_login(where_to));
         return ExitCode::SUCCESS;
     }
+    if let Ok(where_to) = std::env::var(hostile::INNER) {
+        on_one_thread(hostile::inner(where_to));
+        return ExitCode::SUCCESS;
+    }
+    if let Ok(what) = std::env::var(quiet::INNER) {
+        quiet::inner(&what);
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::from_args();
     let cannot = sshd::cannot();
-    let tests = [keys::TESTS, reads::TESTS, attempts::TESTS].into_iter().flatten().map(|&(name, body)| {
-        let cannot = cannot.clone();
-        Trial::ignorable_test(name, move || match cannot {
-            Some(why) => Ok(Completion::ignored_with(why)),
-            None => {
-                on_one_thread(body());
-                Ok(Completion::Completed)
-            }
-        })
-    });
+    let tests = [keys::TESTS, reads::TESTS, attempts::TESTS, quiet::TESTS, hostile::TESTS]
+        .into_iter()
+        .flatten()
+        .map(|&(name, body)| {
+            let cannot = cannot.clone();
+            Trial::ignorable_test(name, move || match cannot {
+                Some(why) => Ok(Completion::ignored_with(why)),
+                None => {
+                    on_one_thread(body());
+                    Ok(Completion::Completed)
+                }
+            })
+        });
     libtest_mimic::run(&arguments, tests.collect()).exit_code()
 }
 
@@ -95,8 +114,8 @@ fn one() -> (Sshd, Ssh, Host) {
     (sshd, ssh, host)
 }
 
-fn world(sshd: &Sshd, ssh: Ssh, hosts: Vec<Host>) -> World {
-    let root = sshd.dir.path().to_owned();
+fn world(dir: &Path, ssh: Ssh, hosts: Vec<Host>) -> World {
+    let root = dir.to_owned();
     let workspace = Workspace {
         root: root.clone(),
         runbook: RunbookChoice::Bundled(RunbookName::new("cell0").unwrap()),

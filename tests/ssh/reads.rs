@@ -17,7 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
 
 async fn a_host_is_reached_and_read() {
     let (sshd, ssh, host) = one();
-    let world = world(&sshd, ssh, vec![host]);
+    let world = world(sshd.dir.path(), ssh, vec![host]);
     let place = place();
     let here = world.view(&place).here().unwrap();
     here.reach().await.unwrap();
@@ -51,7 +51,7 @@ async fn a_host_is_reached_and_read() {
 
 async fn hostile_file_names_and_contents_are_data() {
     let (sshd, ssh, host) = one();
-    let world = world(&sshd, ssh, vec![host]);
+    let world = world(sshd.dir.path(), ssh, vec![host]);
     let place = place();
     let here = world.view(&place).here().unwrap();
     let folder = sshd.dir.path().join("odd");
@@ -81,7 +81,7 @@ async fn hostile_file_names_and_contents_are_data() {
 
 async fn a_hung_host_is_an_error_within_a_bound() {
     let (sshd, ssh, host) = one();
-    let world = world(&sshd, ssh, vec![host]);
+    let world = world(sshd.dir.path(), ssh, vec![host]);
     let place = place();
     let here = world.view(&place).here().unwrap();
     here.reach().await.unwrap();
@@ -99,7 +99,7 @@ async fn a_hung_host_is_an_error_within_a_bound() {
 
 async fn a_lost_connection_is_opened_again() {
     let (sshd, ssh, host) = one();
-    let world = world(&sshd, ssh, vec![host]);
+    let world = world(sshd.dir.path(), ssh, vec![host]);
     let place = place();
     let here = world.view(&place).here().unwrap();
     here.reach().await.unwrap();
@@ -113,7 +113,7 @@ async fn a_lost_connection_is_opened_again() {
 
 async fn many_at_once_are_at_most_eight() {
     let (sshd, ssh, host) = one();
-    let world = world(&sshd, ssh, vec![host]);
+    let world = world(sshd.dir.path(), ssh, vec![host]);
     let place = place();
     let here = world.view(&place).here().unwrap();
     let reads = (0..40).map(|_| here.boot_id());

@@ -134,7 +134,7 @@ fn proof(at: Timestamp) -> Proof {
 }
 
 /// A history that hactl could write, with every kind of record in it.
-fn story() -> Vec<Record> {
+pub(super) fn story() -> Vec<Record> {
     let (wal, host) = (place("wal-archive", Some("node-1")), place("wal-archive", Some("node-2")));
     let (bucket, drill) = (place("bucket", None), place("drill", None));
     let first = AttemptNumber(1);

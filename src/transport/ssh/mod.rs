@@ -41,7 +41,8 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::name::HostName;
 use crate::workspace::{Host, Workspace};
 
-/// How much of each stream of a command is kept: 8 MiB.
+/// How much of each stream of a command is kept: 8 MiB. An answer may hold both, so hactl holds less than 160 MiB
+/// whatever one host sends; a test measures it.
 pub const MAX_OUTPUT: usize = 8 * 1024 * 1024;
 
 /// Where attempts live on a host.
