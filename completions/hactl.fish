@@ -109,6 +109,10 @@ complete -c hactl -n "__fish_hactl_using_subcommand resume" -l rebase -d 'Accept
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand approve" -l host -d 'Only on this host' -r
+complete -c hactl -n "__fish_hactl_using_subcommand approve" -l export -d 'Write a request that somebody else can sign' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand approve" -l sign -d 'Read a request, and sign it into FILE.sig' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand approve" -l key -d 'The SSH key to sign with; of a key in an agent, its public half' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand approve" -l import -d 'Bring in a request that was signed, with FILE.sig beside it' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand approve" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand approve" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"

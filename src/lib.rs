@@ -31,6 +31,7 @@ pub mod runbook;
 pub mod sealed;
 pub mod secret;
 pub mod session;
+pub mod signature;
 pub mod status;
 pub mod step;
 pub mod transport;

@@ -104,7 +104,7 @@ impl Approver for Asker {
                 let answer = match question.gate {
                     Gate::None | Gate::Confirm => confirm("  Do it?"),
                     Gate::Type => typed(question.typed_name),
-                    // Loading refuses this gate until there are signatures.
+                    // Who operates cannot answer it at the prompt.
                     Gate::Sign => Ok(Answer::NobodyThere),
                 };
                 let state = "this step changed nothing, and nothing was approved";

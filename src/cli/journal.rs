@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use clap::Subcommand;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Global;
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::digest::Digest;
+use crate::engine::request::check_again;
 use crate::event::Event;
 use crate::evidence::EvidenceStore;
-use crate::journal::record::{EvidenceRef, Record};
+use crate::journal::record::{Approval, EvidenceRef, How, Record};
 use crate::journal::{Journal, Line, StateDir};
+use crate::name::{FleetName, RunId};
 use crate::redact::Redactor;
 use crate::render::{Format, Out, words};
 
@@ -103,12 +106,21 @@ struct Verified {
     event: &'static str,
     records: u64,
     evidence: usize,
+    signatures: usize,
     torn_bytes: Option<u64>,
 }
 
 fn verify(dir: &StateDir, out: &Out) -> Result<()> {
     let mut named: BTreeMap<Digest, EvidenceRef> = BTreeMap::new();
+    let mut approvals = Vec::new();
+    let mut of_run = None;
     let replayed = Journal::read_each(dir, |line| {
+        if let Record::RunStarted { run, fleet, .. } = &line.record {
+            of_run = Some((run.clone(), fleet.clone()));
+        }
+        if let (Record::Approved(approval), Some(of_run)) = (&line.record, &of_run) {
+            approvals.push((line.at, of_run.clone(), approval.clone()));
+        }
         named.extend(evidence_of(&line.record).into_iter().map(|e| (e.digest, e.clone())));
         Ok(())
     })?;
@@ -123,11 +135,17 @@ fn verify(dir: &StateDir, out: &Out) -> Result<()> {
             ))
             .next("restore .hactl/evidence from a copy"));
     }
+    let signatures = check_signatures(&approvals, &store)?;
     match out.format() {
         Format::Human => {
             let (records, evidence) = (replayed.lines, named.len());
             out.say(format!("{records} records, each whole and following on the one before"))?;
             out.say(format!("{evidence} pieces of evidence, each as it was kept"))?;
+            if signatures > 0 {
+                out.say(format!(
+                    "{signatures} signed approvals, each of which counted when it was recorded"
+                ))?;
+            }
             match replayed.torn {
                 None => Ok(()),
                 Some(bytes) => out.wrapped(
@@ -143,9 +161,26 @@ fn verify(dir: &StateDir, out: &Out) -> Result<()> {
             event: "journal_verified",
             records: replayed.lines,
             evidence: named.len(),
+            signatures,
             torn_bytes: replayed.torn,
         }),
     }
+}
+
+/// Checks every signature again, by what was kept alone.
+fn check_signatures(
+    approvals: &[(Timestamp, (RunId, FleetName), Approval)],
+    store: &EvidenceStore,
+) -> Result<usize> {
+    let mut signatures = 0;
+    for (at, (run, fleet), approval) in approvals {
+        let How::Signed(signed) = &approval.how else { continue };
+        check_again(approval, signed, *at, run, fleet, store).map_err(|error| {
+            error.state("the records are whole, but this approval should not have counted")
+        })?;
+        signatures += 1;
+    }
+    Ok(signatures)
 }
 
 /// The evidence that a record names.
@@ -155,7 +190,10 @@ fn evidence_of(record: &Record) -> Vec<&EvidenceRef> {
         | Record::Rebased { runbook_bytes, workspace, .. } => {
             vec![runbook_bytes, workspace]
         }
-        Record::Approved(approval) => vec![&approval.shown],
+        Record::Approved(approval) => match &approval.how {
+            How::Signed(signed) => vec![&approval.shown, &signed.signers],
+            How::Confirmed | How::Typed | How::Rehearsed => vec![&approval.shown],
+        },
         Record::Verified { evidence, .. } => evidence.iter().collect(),
         Record::Proven(proof) => proof.evidence.iter().collect(),
         Record::Resumed { .. }

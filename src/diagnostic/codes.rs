@@ -112,7 +112,7 @@ codes! {
     RUNBOOK_UNKNOWN_INPUT = "runbook::unknown_input", Usage, "an input is given that the runbook does not declare";
     RUNBOOK_ILL_TYPED_INPUT = "runbook::ill_typed_input", Usage, "an input is of another type than is declared";
     RUNBOOK_GATE_TOO_WEAK = "runbook::gate_too_weak", Usage, "a step that cannot be taken back is not behind a gate of type";
-    RUNBOOK_GATE_SIGN = "runbook::gate_sign", Usage, "gates of sign are not supported yet";
+    RUNBOOK_GATE_SIGN = "runbook::gate_sign", Usage, "a gate asks for a signature, and nothing says whose";
     RUNBOOK_UNKNOWN_ROLE = "runbook::unknown_role", Usage, "a step names a role that the runbook does not declare";
     RUNBOOK_ROLE_HOSTS = "runbook::role_hosts", Usage, "a role has no hosts, too few or too many";
     // journal
@@ -144,6 +144,8 @@ codes! {
     ROLLBACK_UNFINISHED = "engine::rollback_unfinished", Failed, "a rollback of this step was begun and not finished";
     ROLLBACK_FAILED = "engine::rollback_failed", Failed, "a step could not be taken back";
     APPROVAL_OTHER = "engine::approval_other", OutOfDate, "the approval is for something else";
+    APPROVAL_TEXT = "engine::approval_text", Usage, "a file is not a request for approval as hactl writes it";
+    SIGNATURE = "engine::signature", Failed, "a signature could not be made, or does not count";
     APPROVAL_EXPIRED = "engine::approval_expired", OutOfDate, "the approval is too old";
     APPROVAL_UNKNOWN = "engine::approval_unknown", OutOfDate, "the approval does not stand in the journal, or was voided or used";
     CLOCK_BEHIND = "engine::clock_behind", OutOfDate, "the clock is behind the journal, so no approval and no proof can be judged";

@@ -2,19 +2,28 @@
 //!
 //! Invariant: nothing here changes the world. What comes out is a [`Cleared`], which only the journal takes.
 
-use super::approver::{Answer, Approver, Question};
+use super::approver::{Answer, Approver, Question, way_back_text};
 use super::driver::Driver;
-use super::gate::{Binding, Cleared};
+use super::gate::{Binding, Cleared, admits};
+use super::request::{Parts, Request};
 use super::seam::{Resolved, Steps, Task};
 use super::state::State;
 use crate::diagnostic::{Error, Result, codes};
+use crate::digest::Digest;
 use crate::event::Listener;
-use crate::journal::record::{Approval, Before, Change, Observed, Place, Record};
+use crate::journal::record::{Approval, Before, Change, How, Observed, Place, Record, Signed};
 use crate::runbook::Gate;
 use crate::step::Findings;
 
 /// How long an approval counts.
 const APPROVAL_LASTS: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
+/// What a gate would be asked about.
+struct Ahead<A> {
+    resolved: Resolved<A>,
+    findings: Findings,
+    change: Change,
+}
 
 impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     /// Lets the step through, or stops with what would let it through.
@@ -31,9 +40,10 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             return Cleared::without_gate(task.gate, place.clone(), resolved.digest, change, before);
         }
         let binding = self.binding(place, resolved, &change)?;
-        if let Some(approval) = self.journal.state().approval(&binding, self.clock.now())? {
+        let given = self.journal.state().approval(&binding, self.clock.now())?;
+        if let Some(approval) = given.filter(|approval| admits(task, &approval.how)) {
             return Cleared::by_approval(
-                place.clone(),
+                task,
                 resolved.digest,
                 change,
                 before,
@@ -47,15 +57,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         }
         let approval = self.ask(task, resolved, findings, &change, binding)?;
         self.journal.append(Record::Approved(approval.clone()))?;
-        Cleared::by_approval(
-            place.clone(),
-            resolved.digest,
-            change,
-            before,
-            binding,
-            &approval,
-            self.clock.now(),
-        )
+        Cleared::by_approval(task, resolved.digest, change, before, binding, &approval, self.clock.now())
     }
 
     /// Puts the gate's question, and turns a yes into an approval (not recorded yet).
@@ -65,7 +67,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         resolved: &Resolved<S::Action>,
         findings: &Findings,
         change: &Change,
-        binding: crate::digest::Digest,
+        binding: Digest,
     ) -> Result<Approval> {
         let place = &task.place;
         let question = Question {
@@ -86,24 +88,12 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 by: self.operator.clone(),
                 how,
                 shown,
-                expires: self.clock.now().saturating_add(APPROVAL_LASTS).unwrap_or(jiff::Timestamp::MAX),
+                expires: self.expiry(),
             }),
             Answer::No => Err(Error::new(codes::APPROVAL_REFUSED, "the approval was refused")
                 .state("nothing was changed")
                 .next("hactl resume    (asks again)")),
-            Answer::NobodyThere => {
-                let command = match &place.host {
-                    Some(host) => format!("hactl approve {} --host {host}", place.step),
-                    None => format!("hactl approve {}", place.step),
-                };
-                Err(Error::new(
-                    codes::APPROVAL_NEEDED,
-                    "this step needs an approval, and there is no terminal to ask at",
-                )
-                .state("nothing was changed")
-                .next(format!("{command}   (at a terminal)"))
-                .next("then: hactl resume"))
-            }
+            Answer::NobodyThere => Err(nobody_there(task)),
         }
     }
 
@@ -112,37 +102,116 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     /// # Errors
     /// There is nothing to approve, or the answer was no.
     pub async fn approve_ahead(&self, task: &Task) -> Result<()> {
+        let Ahead { resolved, findings, change } = self.look_ahead(task).await?;
+        let binding = self.binding(&task.place, &resolved, &change)?;
+        let approval = self.ask(task, &resolved, &findings, &change, binding)?;
+        self.journal.append(Record::Approved(approval))?;
+        Ok(())
+    }
+
+    /// The request that somebody else can sign, with the text that was kept of it: observes as for a gate.
+    ///
+    /// # Errors
+    /// There is nothing to approve.
+    pub async fn request(&self, task: &Task) -> Result<String> {
+        let Ahead { resolved, findings: _, change } = self.look_ahead(task).await?;
+        let state = self.journal.state();
+        let run = state.run().ok_or_else(|| Error::new(codes::INTERNAL, "no run has begun"))?;
+        let request = Request::new(Parts {
+            fleet: &run.fleet,
+            run: &run.run,
+            runbook: &run.runbook,
+            runbook_digest: run.runbook_bytes.digest,
+            place: &task.place,
+            title: &task.title,
+            why: task.why.as_deref(),
+            change: &change,
+            way_back: way_back_text(&resolved.way_back),
+            identities: &resolved.identities,
+            action: &resolved.canonical,
+            requested_by: self.operator.to_string(),
+            expires: self.expiry(),
+        });
+        request.text()
+    }
+
+    /// Records a signed approval. The signature was checked; here it is judged whether it is one for this run, here and
+    /// now. Whether the change is still the one that was signed is seen when the gate is reached.
+    ///
+    /// # Errors
+    /// It is for something else, has expired, or is by somebody whose signature this gate does not take.
+    pub fn accept(&self, task: &Task, request: &Request, text: &str, signed: Signed) -> Result<()> {
         let place = &task.place;
+        self.may_be_approved(place)?;
+        let refuse = |code, why: String| Err(Error::new(code, why).at(place).state("nothing was approved"));
+        let state = self.journal.state();
+        let run = state.run().ok_or_else(|| {
+            Error::new(codes::APPROVAL_OTHER, "no run has begun here that it could be for")
+                .state("nothing was approved")
+        })?;
+        let wrong = [
+            ("fleet", request.fleet.to_string(), run.fleet.to_string()),
+            ("run", request.run.to_string(), run.run.to_string()),
+            ("runbook", request.runbook_digest.short(), run.runbook_bytes.digest.short()),
+            ("step", request.place().to_string(), place.to_string()),
+        ];
+        if let Some((what, theirs, ours)) = wrong.into_iter().find(|(_, theirs, ours)| theirs != ours) {
+            let why = format!("the request is for another {what}: {theirs}, and this is {ours}");
+            return refuse(codes::APPROVAL_OTHER, why);
+        }
+        if request.expires <= self.clock.now() {
+            return refuse(codes::APPROVAL_EXPIRED, format!("the request expired at {}", request.expires));
+        }
+        let how = How::Signed(Box::new(signed));
+        if !admits(task, &how) {
+            let why = "this gate takes the signature of another person than who operates".to_owned();
+            return refuse(codes::APPROVAL_OTHER, why);
+        }
+        let shown = self.evidence.put("what was signed", text.as_bytes())?;
+        if shown.digest != Digest::of(text) {
+            let why = "the request holds what hactl knows as a secret, and cannot be kept".to_owned();
+            return refuse(codes::APPROVAL_TEXT, why);
+        }
+        let (binding, by) = (request.binding()?, self.operator.clone());
+        let expires = request.expires;
+        let approval = Approval { place: place.clone(), binding, by, how, shown, expires };
+        self.journal.append(Record::Approved(approval))?;
+        Ok(())
+    }
+
+    fn expiry(&self) -> jiff::Timestamp {
+        self.clock.now().saturating_add(APPROVAL_LASTS).unwrap_or(jiff::Timestamp::MAX)
+    }
+
+    fn may_be_approved(&self, place: &Place) -> Result<()> {
         match self.state_of(place) {
             State::Pending
             | State::Ready
             | State::AwaitingApproval
             | State::Failed
             | State::RolledBack
-            | State::Skipped => {}
+            | State::Skipped => Ok(()),
             State::Applied | State::Verified => {
-                return Err(Error::new(codes::NOTHING_TO_APPROVE, "this step is done")
-                    .at(place)
-                    .next("hactl status"));
+                Err(Error::new(codes::NOTHING_TO_APPROVE, "this step is done").at(place).next("hactl status"))
             }
             State::Intended | State::InDoubt | State::RollingBack | State::RollbackFailed => {
-                return Err(Error::new(
-                    codes::NOTHING_TO_APPROVE,
-                    "this step has begun, and is not settled yet",
-                )
-                .at(place)
-                .next("hactl resume"));
+                Err(Error::new(codes::NOTHING_TO_APPROVE, "this step has begun, and is not settled yet")
+                    .at(place)
+                    .next("hactl resume"))
             }
         }
+    }
+
+    /// Looks at a place as its gate would, before its turn has come.
+    async fn look_ahead(&self, task: &Task) -> Result<Ahead<S::Action>> {
+        let place = &task.place;
+        self.may_be_approved(place)?;
         let resolved = self.resolve(task)?;
         let findings =
             self.look(place, "checking what it requires", self.steps.check(task, &resolved.action)).await?;
         match self.observe_settled(task, &resolved, None).await? {
             Observed::NotApplied { change, .. } if task.gate != Gate::None => {
-                let binding = self.binding(place, &resolved, &change)?;
-                let approval = self.ask(task, &resolved, &findings, &change, binding)?;
-                self.journal.append(Record::Approved(approval))?;
-                Ok(())
+                Ok(Ahead { resolved, findings, change })
             }
             Observed::NotApplied { .. } | Observed::Applied(_) => {
                 Err(Error::new(codes::NOTHING_TO_APPROVE, "this step needs no approval now")
@@ -156,12 +225,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     }
 
     /// What an approval of this action on this place binds.
-    fn binding(
-        &self,
-        place: &Place,
-        resolved: &Resolved<S::Action>,
-        change: &Change,
-    ) -> Result<crate::digest::Digest> {
+    fn binding(&self, place: &Place, resolved: &Resolved<S::Action>, change: &Change) -> Result<Digest> {
         let state = self.journal.state();
         let run = state.run().ok_or_else(|| Error::new(codes::INTERNAL, "no run has begun"))?;
         Binding {
@@ -174,4 +238,26 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         }
         .digest()
     }
+}
+
+/// What to type where a gate waits and nobody here can answer it.
+fn nobody_there(task: &Task) -> Error {
+    let place = &task.place;
+    let (command, file) = match &place.host {
+        Some(host) => {
+            (format!("hactl approve {} --host {host}", place.step), format!("{}-{host}", place.step))
+        }
+        None => (format!("hactl approve {}", place.step), place.step.to_string()),
+    };
+    let error = match task.gate {
+        Gate::Sign => Error::new(codes::APPROVAL_NEEDED, "this step needs an approval that somebody signed")
+            .next(format!("{command} --export {file}.approval    (writes what is to be signed)"))
+            .next(format!("whoever signs, on any machine: hactl approve --sign {file}.approval"))
+            .next(format!("hactl approve --import {file}.approval    (with {file}.approval.sig beside it)")),
+        Gate::None | Gate::Confirm | Gate::Type => {
+            let why = "this step needs an approval, and there is no terminal to ask at";
+            Error::new(codes::APPROVAL_NEEDED, why).next(format!("{command}   (at a terminal)"))
+        }
+    };
+    error.state("nothing was changed").next("then: hactl resume")
 }

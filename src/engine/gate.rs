@@ -6,9 +6,10 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::seam::{Signers, Task};
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
-use crate::journal::record::{Approval, Before, Change, Place};
+use crate::journal::record::{Approval, Before, Change, How, Place};
 use crate::name::FleetName;
 use crate::runbook::Gate;
 
@@ -40,6 +41,21 @@ impl Binding<'_> {
     }
 }
 
+/// Is an answer of this kind, by this person, one that the step's gate takes?
+#[must_use]
+pub fn admits(task: &Task, how: &How) -> bool {
+    match (task.gate, how) {
+        // `--yes` exists in a rehearsal only.
+        (_, How::Rehearsed) => true,
+        (Gate::None | Gate::Confirm | Gate::Type, How::Confirmed | How::Typed) => true,
+        (Gate::Sign, How::Confirmed | How::Typed) => false,
+        (_, How::Signed(signed)) => match &task.signers {
+            Signers::Anyone => true,
+            Signers::AllBut(operators) => !operators.contains(&signed.principal),
+        },
+    }
+}
+
 /// An action that its gate let through. It can be used once.
 #[derive(Debug)]
 #[must_use = "a cleared action does nothing until the journal recorded its intent"]
@@ -57,7 +73,7 @@ impl Cleared {
     /// # Errors
     /// The approval is for something else, or has expired at `now`.
     pub fn by_approval(
-        place: Place,
+        task: &Task,
         action: Digest,
         change: Change,
         before: Before,
@@ -65,6 +81,7 @@ impl Cleared {
         approval: &Approval,
         now: Timestamp,
     ) -> Result<Self> {
+        let place = task.place.clone();
         let refuse = |code, why: String| {
             Err(Error::new(code, why)
                 .at(&place)
@@ -73,6 +90,10 @@ impl Cleared {
         };
         if approval.place != place || approval.binding != binding {
             return refuse(codes::APPROVAL_OTHER, "the approval given is for something else".to_owned());
+        }
+        if !admits(task, &approval.how) {
+            let why = "the approval given is not the signature that this gate takes".to_owned();
+            return refuse(codes::APPROVAL_OTHER, why);
         }
         if approval.expires <= now {
             let why = format!("the approval by {} expired at {}", approval.by, approval.expires);

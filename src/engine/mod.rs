@@ -6,6 +6,7 @@ pub mod doubt;
 pub mod driver;
 pub mod gate;
 pub mod interrupt;
+pub mod request;
 pub mod seam;
 pub mod state;
 pub mod unwind;

@@ -21,6 +21,15 @@ pub struct StepTasks {
     pub tasks: Vec<Task>,
 }
 
+/// Whose signature a gate takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signers {
+    /// That of everybody whom the allowed signers name.
+    Anyone,
+    /// Not that of these principals, who operate.
+    AllBut(Vec<String>),
+}
+
 /// A step on one place, as the driver sees it.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -32,6 +41,8 @@ pub struct Task {
     pub why: Option<String>,
     /// What stands before its action.
     pub gate: Gate,
+    /// Whose signature its gate takes.
+    pub signers: Signers,
     /// How long the action, its verification or its undoing may take.
     pub timeout: Duration,
     /// How often it is tried again after a failure that had no effect.
@@ -43,6 +54,8 @@ pub struct Task {
 pub struct Resolved<A> {
     /// The action.
     pub action: A,
+    /// Its canonical form, for whoever has to judge it.
+    pub canonical: String,
     /// The digest of its canonical form.
     pub digest: Digest,
     /// What a second execution would do.

@@ -186,6 +186,21 @@ pub enum How {
     Typed,
     /// Answered by `--yes`, which exists in a rehearsal only.
     Rehearsed,
+    /// Signed by another machine's SSH key, over the text that is kept as what was shown.
+    Signed(Box<Signed>),
+}
+
+/// A signature with all that it takes to check it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// Who signed, as the allowed signers name them.
+    pub principal: String,
+    /// The fingerprint of the key.
+    pub key: String,
+    /// The signature, in OpenSSH's armor.
+    pub signature: String,
+    /// The allowed signers as they were then.
+    pub signers: EvidenceRef,
 }
 
 /// The recorded answer to a gate.
@@ -195,7 +210,7 @@ pub struct Approval {
     pub place: Place,
     /// The digest of what it binds: fleet, runbook, step, resolved action, change, hosts with key fingerprints.
     pub binding: Digest,
-    /// Who.
+    /// Who answered; of a signature, who brought it in.
     pub by: Operator,
     /// How.
     pub how: How,

@@ -3,7 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::event::Event;
-use crate::journal::record::{AttemptNumber, Grade, How, Mode, Observed, Operator, Place, Proof, Record};
+use crate::journal::record::{
+    AttemptNumber, Grade, How, Mode, Observed, Operator, Place, Proof, Record, Signed,
+};
 use crate::proof::{Freshness, freshness};
 use crate::redact::Redactor;
 use crate::workspace::Workspace;
@@ -136,12 +138,17 @@ pub fn of_record(record: &Record) -> Told {
         Record::Observed { place, observed } => of_observed(place, observed),
         Record::AwaitingApproval { place, .. } => Told::at(place, Kind::Passing, "waits for approval"),
         Record::Approved(approval) => {
-            let how = match approval.how {
-                How::Confirmed => "confirmed at the prompt",
-                How::Typed => "name typed at the prompt",
-                How::Rehearsed => "answered by --yes in a rehearsal",
+            let by = &approval.by;
+            let told = match &approval.how {
+                How::Confirmed => format!("approved by {by} (confirmed at the prompt)"),
+                How::Typed => format!("approved by {by} (name typed at the prompt)"),
+                How::Rehearsed => format!("approved by {by} (answered by --yes in a rehearsal)"),
+                How::Signed(signed) => {
+                    let Signed { principal, key, .. } = signed.as_ref();
+                    format!("approved by {principal} (signed with {key}, brought in by {by})")
+                }
             };
-            Told::at(&approval.place, Kind::Lasting, format!("approved by {} ({how})", approval.by))
+            Told::at(&approval.place, Kind::Lasting, told)
         }
         Record::Intended { place, attempt: AttemptNumber(1), change, .. } => {
             Told::at(place, Kind::Lasting, format!("changing: {}", change.summary))

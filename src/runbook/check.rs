@@ -6,7 +6,7 @@ use super::model::Draft;
 use super::names::{Declared, Here, Names, Steps};
 use super::params;
 use super::refs::replace;
-use super::{Call, Gate, Input, Kinds, Runbook, Step};
+use super::{Call, Gate, Input, Kinds, Runbook, SignedBy, Step};
 use crate::diagnostic::codes;
 use crate::document::{Found, Node, Syntax, suggest, unique};
 use crate::name::StepId;
@@ -72,6 +72,7 @@ fn steps<K: Kinds>(runbook: &Runbook, found: &mut Found, workspace: Option<&Work
         }
         if let Some(action) = &action {
             gate(found, step, &K::way_back(action));
+            signed_by(found, step, workspace);
             happens_once(found, step, K::scope(action), workspace);
         }
         let outputs = action.map(|action| {
@@ -115,12 +116,6 @@ fn typed<T>(
 }
 
 fn gate(found: &mut Found, step: &Step, way_back: &WayBack) {
-    if step.gate == Gate::Sign {
-        found
-            .add(codes::RUNBOOK_GATE_SIGN, format!("step {}: gate = \"sign\" is not supported yet", step.id))
-            .at(step.gate_span.clone(), "this gate")
-            .help("use gate = \"type\"; signatures come with a later version");
-    }
     match way_back {
         WayBack::Irreversible { why } if step.gate < Gate::Type => {
             found
@@ -132,6 +127,34 @@ fn gate(found: &mut Found, step: &Step, way_back: &WayBack) {
                 .help("write gate = \"type\": the operator then types the host's or the database's name");
         }
         WayBack::Irreversible { .. } | WayBack::Nothing | WayBack::Undo | WayBack::Compensate(_) => {}
+    }
+}
+
+fn signed_by(found: &mut Found, step: &Step, workspace: Option<&Workspace>) {
+    let mut remark = |message: &str, help: &str| {
+        found
+            .add(codes::RUNBOOK_GATE_SIGN, format!("step {}: {message}", step.id))
+            .at(step.gate_span.clone(), "this gate")
+            .help(help);
+    };
+    let approvals = workspace.map(|workspace| &workspace.approvals);
+    match (step.gate, step.signed_by, approvals) {
+        (Gate::Sign, _, Some(None)) => remark(
+            "its gate takes a signature, and hactl.toml does not say whose",
+            "write [approvals] allowed_signers = \"allowed_signers\" in hactl.toml: a file as ssh-keygen -Y verify reads it",
+        ),
+        (Gate::Sign, SignedBy::AnotherPerson, Some(Some(approvals))) if approvals.operators.is_empty() => {
+            remark(
+                "its gate takes the signature of another person, and hactl.toml does not say who operates",
+                "write [approvals] operators = [\"you@example\"] in hactl.toml: the principals whose signature does not count",
+            )
+        }
+        (Gate::None | Gate::Confirm | Gate::Type, SignedBy::AnotherPerson, _) => remark(
+            "only a signature can be another person's",
+            "write gate = \"sign\", or leave signed_by out",
+        ),
+        (Gate::Sign, SignedBy::Anyone | SignedBy::AnotherPerson, _)
+        | (Gate::None | Gate::Confirm | Gate::Type, SignedBy::Anyone, _) => {}
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::check;
 use super::model::Draft;
 use super::{
-    Call, Component, Gate, Input, InputType, Kinds, Origin, Phase, Role, Runbook, Step, Value, bundled,
+    Call, Component, Gate, Input, InputType, Kinds, Origin, Phase, Role, Runbook, SignedBy, Step, Value,
+    bundled,
 };
 use crate::diagnostic::{Error, Problems, Result, Source, codes};
 use crate::digest::Digest;
@@ -286,6 +287,7 @@ fn step(found: &mut Found, node: &Node, source: &Source) -> Step {
     let gate = word(found, &mut table, "gate", Gate::NAMES);
     // What is misspelt is not called too weak as well.
     let gate = gate.unwrap_or(if node.get("gate").is_some() { Gate::Type } else { Gate::None });
+    let signed_by = word(found, &mut table, "signed_by", SignedBy::NAMES).unwrap_or(SignedBy::Anyone);
     let timeout = table.duration(found, "timeout").unwrap_or(DEFAULT_TIMEOUT);
     let retries = table.integer(found, "retries", 0..=100).unwrap_or(0);
     let parallel = table.integer(found, "parallel", 1..=100).unwrap_or(DEFAULT_PARALLEL);
@@ -300,7 +302,22 @@ fn step(found: &mut Found, node: &Node, source: &Source) -> Step {
     let require = probes(found, "require");
     let verify = probes(found, "verify");
     table.finish(found);
-    Step { id, title, why, on, gate, timeout, retries, parallel, action, require, verify, gate_span, on_span }
+    Step {
+        id,
+        title,
+        why,
+        on,
+        gate,
+        signed_by,
+        timeout,
+        retries,
+        parallel,
+        action,
+        require,
+        verify,
+        gate_span,
+        on_span,
+    }
 }
 
 /// The only entry of a table: the kind and its parameters. A kind without a name stands for one that is missing.

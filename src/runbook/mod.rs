@@ -23,7 +23,7 @@ mod tests;
 
 pub use bindings::{Bindings, StepOutputs};
 pub use load::{Loaded, load, load_kept, parse};
-pub use model::{Call, Component, Gate, Input, Origin, Phase, Role, Runbook, Step};
+pub use model::{Call, Component, Gate, Input, Origin, Phase, Role, Runbook, SignedBy, Step};
 pub use value::{InputType, Value};
 
 use std::fmt::Debug;

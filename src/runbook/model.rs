@@ -127,6 +127,20 @@ pub enum Gate {
     Sign,
 }
 
+/// Whose signature a gate takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedBy {
+    /// Anybody's whom the allowed signers name.
+    Anyone,
+    /// Not an operator's.
+    AnotherPerson,
+}
+
+impl SignedBy {
+    /// Every choice, as runbooks name them.
+    pub const NAMES: &[(&str, Self)] = &[("anyone", Self::Anyone), ("another_person", Self::AnotherPerson)];
+}
+
 impl Gate {
     /// Every gate, as runbooks name them.
     pub const NAMES: &[(&str, Self)] =
@@ -152,6 +166,8 @@ pub struct Step {
     pub on: Option<RoleName>,
     /// What stands before its action.
     pub gate: Gate,
+    /// Whose signature the gate takes.
+    pub signed_by: SignedBy,
     /// How long one attempt of the action may take.
     pub timeout: HumanDuration,
     /// How often it is tried again after a failure that had no effect.

@@ -45,6 +45,7 @@ impl History {
     fn begun() -> Self {
         let runbook = parse::<Table>("two.toml", RUNBOOK.as_bytes(), Origin::Bundled).unwrap();
         let workspace = Workspace {
+            approvals: None,
             root: "/nowhere".into(),
             runbook: RunbookChoice::Bundled(runbook.name.clone()),
             fleet: "pair".parse().unwrap(),

@@ -9,13 +9,13 @@ use super::table::{Action, Table};
 use crate::access::World;
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
-use crate::engine::seam::{Resolved, StepTasks, Steps, Task};
+use crate::engine::seam::{Resolved, Signers, StepTasks, Steps, Task};
 use crate::journal::record::{Before, Observed, Outputs, Place};
 use crate::journal::{AttemptLabel, IntentRecorded, RollbackRecorded, RunState, TrialRecorded};
 use crate::name::HostName;
 use crate::plan::PhaseTasks;
 use crate::probe::{Probe, Verdict};
-use crate::runbook::{Bindings, Phase, Runbook, Step, StepOutputs};
+use crate::runbook::{Bindings, Phase, Runbook, SignedBy, Step, StepOutputs};
 use crate::transport::ssh::{AttemptId, AttemptState};
 use crate::workspace::{Host, Workspace};
 
@@ -70,6 +70,10 @@ impl Fleet {
             title: step.title.clone(),
             why: step.why.clone(),
             gate: step.gate,
+            signers: match (step.signed_by, &self.workspace.approvals) {
+                (SignedBy::AnotherPerson, Some(approvals)) => Signers::AllBut(approvals.operators.clone()),
+                (SignedBy::AnotherPerson | SignedBy::Anyone, _) => Signers::Anyone,
+            },
             timeout: step.timeout.into(),
             retries: step.retries,
         };
@@ -123,7 +127,7 @@ impl Steps for Fleet {
         let action = step.resolve::<Table>(&bindings)?;
         let require = step.resolve_require::<Table>(&bindings)?;
         let verify = step.resolve_verify::<Table>(&bindings)?;
-        let digest = Digest::of_json(&action).map_err(|e| {
+        let canonical = serde_json::to_string(&action).map_err(|e| {
             Error::new(codes::INTERNAL, "an action without a JSON form").source(e).at(&task.place)
         })?;
 
@@ -144,7 +148,8 @@ impl Steps for Fleet {
         };
         identities.extend(objects);
         Ok(Resolved {
-            digest,
+            digest: Digest::of(&canonical),
+            canonical,
             effect: action.effect(),
             way_back: action.way_back(),
             hosts,

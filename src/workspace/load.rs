@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::host::Word;
 use super::{
-    Address, Addressing, AgeConfig, Host, Instance, PgBackRestConfig, PostgresConfig, RestoreKey,
-    RunbookChoice, S3Config, UserName, Workspace,
+    Address, Addressing, AgeConfig, ApprovalsConfig, Host, Instance, PgBackRestConfig, PostgresConfig,
+    RestoreKey, RunbookChoice, S3Config, UserName, Workspace,
 };
 use crate::diagnostic::codes;
 use crate::digest::Digest;
@@ -83,6 +83,7 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Draft {
             PgBackRestConfig { cipher_pass }
         }),
         age: top.get("age").map(|node| age(heard, node)),
+        approvals: top.get("approvals").map(|node| approvals(heard, node, &root)),
         hosts,
         root,
         digest: Digest::of(bytes),
@@ -346,6 +347,22 @@ fn postgres(found: &mut Found, node: &Node, hosts: &[Host]) -> PostgresConfig {
     }
     table.finish(found);
     PostgresConfig { instance, role, version, cluster, port, socket_dir: socket_dir.into() }
+}
+
+fn approvals(found: &mut Found, node: &Node, root: &Path) -> ApprovalsConfig {
+    let mut table = Reader::new(found, node, "[approvals]");
+    let file = table.string(found, "allowed_signers", Need::Required).unwrap_or_default();
+    let operators = table.list(found, "operators");
+    table.finish(found);
+    let allowed_signers = root.join(file);
+    let at = node.get("allowed_signers").filter(|_| !allowed_signers.is_file());
+    if let Some(at) = at {
+        found
+            .add(codes::FILE_BAD_VALUE, format!("[approvals] allowed_signers: there is no file {file}"))
+            .at(at.span.clone(), "not there")
+            .help("one line a person: alice@example namespaces=\"hactl-approval\" ssh-ed25519 AAAA…");
+    }
+    ApprovalsConfig { allowed_signers, operators }
 }
 
 fn age(found: &mut Found, node: &Node) -> AgeConfig {

@@ -44,6 +44,8 @@ pub struct Workspace {
     pub pgbackrest: Option<PgBackRestConfig>,
     /// Who can read what is encrypted.
     pub age: Option<AgeConfig>,
+    /// Whose signatures count at gates.
+    pub approvals: Option<ApprovalsConfig>,
     /// The digest of the file's bytes.
     pub digest: Digest,
 }
@@ -152,6 +154,15 @@ pub struct AgeConfig {
     pub recipients: Vec<String>,
     /// The identity that decrypts; it need not be at hand except to prove a restore.
     pub identity: Option<SecretRef>,
+}
+
+/// Whose signatures count at gates.
+#[derive(Clone, Debug)]
+pub struct ApprovalsConfig {
+    /// An `allowed_signers` file as `ssh-keygen -Y verify` reads it, absolute.
+    pub allowed_signers: PathBuf,
+    /// The principals who operate this workspace: where a step wants another person, theirs does not count.
+    pub operators: Vec<String>,
 }
 
 impl Workspace {

@@ -14,6 +14,7 @@ pub(crate) const IN_THE_LAB: &[&str] = &[
     "hactl phase run 0",
     "hactl status",
     "hactl resume",
+    "hactl journal verify",
 ];
 
 /// Those that need nothing but hactl itself.

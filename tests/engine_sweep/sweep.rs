@@ -14,7 +14,7 @@ use hactl::engine::approver::{Answer, Approver, Question};
 use hactl::engine::doubt::Verdict;
 use hactl::engine::driver::Driver;
 use hactl::engine::interrupt::Interrupt;
-use hactl::engine::seam::{StepTasks, Task};
+use hactl::engine::seam::{Signers, StepTasks, Task};
 use hactl::engine::state::State;
 use hactl::event::Nobody;
 use hactl::evidence::EvidenceStore;
@@ -133,6 +133,7 @@ impl Sweep {
                         title: (*name).to_owned(),
                         why: None,
                         gate: *gate,
+                        signers: Signers::Anyone,
                         timeout: TIMEOUT,
                         retries: 1,
                     }

@@ -319,6 +319,7 @@ impl Steps for World {
         };
         Ok(Resolved {
             action,
+            canonical: format!("{action:?}"),
             digest: Digest::of(format!("{action:?}")),
             effect: if action.is_one_shot() { Effect::OneShot } else { Effect::Idempotent },
             way_back,

@@ -19,6 +19,7 @@ mod outside;
 mod phase0;
 mod seal;
 mod secrets;
+mod sign;
 mod slice;
 mod ssh;
 
@@ -35,6 +36,7 @@ const TESTS: &[&[Test]] = &[
     machines::TESTS,
     seal::TESTS,
     secrets::TESTS,
+    sign::TESTS,
     ssh::TESTS,
     slice::TESTS,
     phase0::TESTS,

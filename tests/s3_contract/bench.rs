@@ -58,6 +58,7 @@ impl Bench {
         let identity = Identity::generate();
         let settings = weed.settings(bucket);
         let workspace = Workspace {
+            approvals: None,
             root: folder.path().to_owned(),
             runbook: RunbookChoice::Bundled(RunbookName::new("cell0").unwrap()),
             fleet: FleetName::new("test").unwrap(),

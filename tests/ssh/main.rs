@@ -117,6 +117,7 @@ fn one() -> (Sshd, Ssh, Host) {
 fn world(dir: &Path, ssh: Ssh, hosts: Vec<Host>) -> World {
     let root = dir.to_owned();
     let workspace = Workspace {
+        approvals: None,
         root: root.clone(),
         runbook: RunbookChoice::Bundled(RunbookName::new("cell0").unwrap()),
         fleet: FleetName::new("cell0").unwrap(),

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::super::line::{Tail, decode, encode};
+use super::super::record::{How, Signed};
 use super::{Bench, FakeDisk, Record, reread, story};
 
 const GOLDEN: &str = include_str!("../../../tests/golden/journal-v1.jsonl");
@@ -39,6 +40,22 @@ fn the_golden_file_reads_back_and_is_written_again_byte_for_byte() {
     let missing: Vec<_> = Record::KINDS.into_iter().filter(|kind| !kinds.contains(kind)).collect();
     assert_eq!(missing, [""; 0], "these kinds of record have no golden line");
     assert_eq!(reread(GOLDEN.as_bytes()).unwrap().lines, kinds.len() as u64);
+}
+
+#[test]
+fn a_signed_approval_holds_all_that_checks_it_again() {
+    let signed = Box::new(Signed {
+        principal: "alice@acme".to_owned(),
+        key: "SHA256:abc".to_owned(),
+        signature: "armor".to_owned(),
+        signers: super::evidence("allowed signers"),
+    });
+    let golden = format!(
+        r#"{{"signed":{{"principal":"alice@acme","key":"SHA256:abc","signature":"armor","signers":{}}}}}"#,
+        serde_json::to_string(&signed.signers).unwrap()
+    );
+    assert_eq!(serde_json::to_string(&How::Signed(signed.clone())).unwrap(), golden);
+    assert_eq!(serde_json::from_str::<How>(&golden).unwrap(), How::Signed(signed));
 }
 
 #[test]

@@ -9,11 +9,13 @@ use super::{
 };
 use crate::diagnostic::codes;
 use crate::digest::Digest;
+use crate::engine::seam::{Signers, Task};
 use crate::engine::state::State;
 use crate::event::{Collect, Event};
-use crate::journal::record::{Epoch, Observed};
+use crate::journal::record::{Approval, Epoch, How, Observed, Signed};
 use crate::journal::{Holder, Lock};
 use crate::name::{HostName, PhaseId};
+use crate::runbook::Gate;
 
 fn started(bench: &Bench, disk: &FakeDisk) -> Journal {
     let journal = bench.journal(disk);
@@ -169,7 +171,7 @@ fn an_approval_is_for_one_action_until_it_expires() {
     let given = approval(&here, "b");
     let clear = |at: &crate::journal::record::Place, binding: &str, now| {
         crate::engine::gate::Cleared::by_approval(
-            at.clone(),
+            &super::task(at),
             Digest::of("action"),
             super::change("c"),
             Before::default(),
@@ -184,6 +186,41 @@ fn an_approval_is_for_one_action_until_it_expires() {
     assert_eq!(clear(&here, "c", noon()), Err(codes::APPROVAL_OTHER));
     assert_eq!(clear(&place("wal-archive", Some("node-2")), "b", noon()), Err(codes::APPROVAL_OTHER));
     assert_eq!(clear(&here, "b", given.expires), Err(codes::APPROVAL_EXPIRED));
+}
+
+#[test]
+fn a_gate_of_sign_takes_a_signature_and_where_it_says_so_another_persons() {
+    let here = place("wal-archive", None);
+    let signed = |principal: &str| {
+        How::Signed(Box::new(Signed {
+            principal: principal.to_owned(),
+            key: "SHA256:x".to_owned(),
+            signature: String::new(),
+            signers: super::evidence("allowed signers"),
+        }))
+    };
+    let not_bob = Signers::AllBut(vec!["bob@acme".to_owned()]);
+    let takes = |gate, signers: &Signers, how: How| {
+        let task = Task { gate, signers: signers.clone(), ..super::task(&here) };
+        crate::engine::gate::Cleared::by_approval(
+            &task,
+            Digest::of("action"),
+            super::change("c"),
+            Before::default(),
+            Digest::of("b"),
+            &Approval { how, ..approval(&here, "b") },
+            noon(),
+        )
+        .is_ok()
+    };
+    for signers in [&Signers::Anyone, &not_bob] {
+        assert!(!takes(Gate::Sign, signers, How::Confirmed));
+        assert!(!takes(Gate::Sign, signers, How::Typed));
+        assert!(takes(Gate::Sign, signers, signed("alice@acme")));
+        assert!(takes(Gate::Type, signers, signed("alice@acme")), "a signature is the stronger answer");
+    }
+    assert!(takes(Gate::Sign, &Signers::Anyone, signed("bob@acme")));
+    assert!(!takes(Gate::Sign, &not_bob, signed("bob@acme")));
 }
 
 #[test]

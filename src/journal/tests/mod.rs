@@ -20,6 +20,7 @@ use crate::clock::FixedClock;
 use crate::diagnostic::Result;
 use crate::digest::Digest;
 use crate::engine::gate::Cleared;
+use crate::engine::seam::{Signers, Task};
 use crate::name::{FleetName, HostName, PhaseId, RunId, RunbookName, StepId};
 
 fn noon() -> Timestamp {
@@ -101,13 +102,26 @@ fn approval(place: &Place, binding: &str) -> Approval {
     }
 }
 
+/// The task of a step whose gate takes a name typed.
+fn task(place: &Place) -> Task {
+    Task {
+        place: place.clone(),
+        title: "Switch archiving on".to_owned(),
+        why: None,
+        gate: crate::runbook::Gate::Type,
+        signers: Signers::Anyone,
+        timeout: std::time::Duration::from_secs(1),
+        retries: 0,
+    }
+}
+
 fn cleared(place: &Place, binding: Option<&str>) -> Cleared {
     let (action, before) = (Digest::of("action"), Before(serde_json::json!(7)));
     let gate = crate::runbook::Gate::None;
     match binding {
         None => Cleared::without_gate(gate, place.clone(), action, change("c"), before),
         Some(b) => Cleared::by_approval(
-            place.clone(),
+            &task(place),
             action,
             change("c"),
             before,
