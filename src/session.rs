@@ -173,6 +173,7 @@ impl Session {
             Rc::clone(&workspace),
             Means { clock: here.clock, evidence: Rc::clone(&evidence), redactor, person: here.person },
         )?;
+        world.stand_on(journal.hold());
         let fleet = Fleet::new(Rc::clone(&runbook), Rc::clone(&workspace), world);
         Ok((
             Self {

@@ -119,7 +119,6 @@ impl Grounds {
             fleet: warrant.fleet().clone(),
             run: warrant.run().clone(),
             epoch: warrant.epoch(),
-            seq: warrant.seq(),
             step: warrant.place().step.clone(),
             place_host: warrant.place().host.clone(),
             label: warrant.label(),

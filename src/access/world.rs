@@ -17,12 +17,12 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::engine::approver::Person;
 use crate::evidence::EvidenceStore;
 use crate::journal::record::Place;
-use crate::journal::{IntentRecorded, RollbackRecorded, TrialRecorded};
+use crate::journal::{Hold, IntentRecorded, RollbackRecorded, TrialRecorded};
 use crate::name::HostName;
 use crate::redact::Redactor;
 use crate::secret::SecretRef;
 use crate::transport::s3::{Deadlines, Faults};
-use crate::transport::ssh::{AttemptId, AttemptState, Fault, Seam, Ssh, host_key};
+use crate::transport::ssh::{AttemptId, AttemptState, Fault, Seam, Ssh, Standing, host_key};
 use crate::workspace::{Host, Workspace};
 
 /// What of this machine steps may use.
@@ -92,6 +92,27 @@ impl World {
     /// The host could not be asked, or it belongs to another fleet.
     pub async fn settle(&self, host: &HostName, attempt: &AttemptId) -> Result<AttemptState> {
         self.seam.settle(self.host(host)?, attempt).await
+    }
+
+    /// Shows hosts this hold on the journal with every claim. Without one nothing can be claimed.
+    pub fn stand_on(&self, hold: Rc<Hold>) {
+        self.seam.ssh().stand_on(hold);
+    }
+
+    /// Makes sure that a host was changed last by this very journal, or by none, before anything is begun there.
+    ///
+    /// # Errors
+    /// It was changed by another one, or it cannot be asked.
+    pub async fn check_owner(&self, host: &HostName, standing: &Standing) -> Result<()> {
+        self.seam.ssh().check_owner(self.host(host)?, standing).await
+    }
+
+    /// Removes what the attempts of a finished run left on a host. What of them might still arrive is refused there.
+    ///
+    /// # Errors
+    /// The host cannot be asked, or belongs to somebody else.
+    pub async fn prune(&self, host: &HostName, standing: &Standing) -> Result<()> {
+        self.seam.ssh().prune(self.host(host)?, standing).await
     }
 
     /// Closes every connection; what cannot be closed in time is left to end by itself.

@@ -126,11 +126,14 @@ pub async fn run(
                 .next(format!("hactl phase show {id}")));
         }
     }
+    work::check_owners(session, &steps).await?;
     session.begin()?;
     for task in steps.iter().filter(|tasks| skip.contains(&tasks.step)).flat_map(|tasks| &tasks.tasks) {
         work.skip(task, reason)?;
     }
-    work.run_phase(&id, &title, &steps).await
+    work.run_phase(&id, &title, &steps).await?;
+    work::tidy(session).await;
+    Ok(())
 }
 
 /// A phase builds on those before it.
@@ -162,6 +165,7 @@ async fn verify(session: &Session, work: &Work<'_>, id: &PhaseId) -> Result<()> 
         return Err(Error::new(codes::NOTHING_TO_VERIFY, format!("nothing of phase {id} was done yet"))
             .next(format!("hactl phase run {id}")));
     }
+    work::check_owners(session, &steps).await?;
     session.begin()?;
     for step in &steps {
         work.verify_step(step).await?;
@@ -173,6 +177,7 @@ async fn roll_back(session: &Session, work: &Work<'_>, asker: &Asker, id: &Phase
     let phase = session.phase(id)?;
     later_phases_are_taken_back(session, phase)?;
     let PhaseTasks { steps, .. } = session.fleet.phase(phase);
+    work::check_owners(session, &steps).await?;
     let retreats = work.retreat(&steps)?;
     if retreats.iter().all(|retreat| retreat.fate != Fate::Undone) {
         return Err(Error::new(
@@ -199,7 +204,9 @@ async fn roll_back(session: &Session, work: &Work<'_>, asker: &Asker, id: &Phase
         }
     }
     session.begin()?;
-    work.roll_back(&steps).await
+    work.roll_back(&steps).await?;
+    work::tidy(session).await;
+    Ok(())
 }
 
 /// What a later phase built would stand on nothing.

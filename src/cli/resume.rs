@@ -6,7 +6,7 @@ use super::Global;
 use super::work::{self, Work, on_fleet, say_next};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::engine::doubt::Verdict;
-use crate::engine::seam::Task;
+use crate::engine::seam::{StepTasks, Task};
 use crate::journal::record::Place;
 use crate::name::{HostName, StepId};
 use crate::plan::PhaseTasks;
@@ -74,11 +74,13 @@ impl ResumeArgs {
                     .state("nothing was done")
                     .next(format!("hactl phase run {first}")));
             }
+            work::check_owners(session, &touched(session)).await?;
             session.begin()?;
             for decision in &self.decide {
                 decide(session, work, decision).await?;
             }
             go_on(session, work).await?;
+            work::tidy(session).await;
             say_next(session, out)
         })?;
         Ok(Exit::Done)
@@ -104,6 +106,15 @@ async fn decide(session: &Session, work: &Work<'_>, decision: &Decision) -> Resu
             .state(format!("it runs on: {}", hosts.join(", ")))
             .next(format!("hactl resume --decide {}@HOST=…", place.step))),
     }
+}
+
+/// The steps of the phases that were begun, or of the first one.
+fn touched(session: &Session) -> Vec<StepTasks> {
+    let phases = work::status(session).phases;
+    let begun =
+        phases.iter().enumerate().filter(|(at, phase)| *at == 0 || phase.reached != Reached::NotBegun);
+    let begun = begun.filter_map(|(_, phase)| session.phase(&phase.id).ok());
+    begun.flat_map(|phase| session.fleet.phase(phase).steps).collect()
 }
 
 /// Carries on with every phase that was begun and is not done.

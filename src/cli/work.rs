@@ -13,6 +13,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::diagnostic::{Result, codes};
 use crate::engine::driver::Driver;
 use crate::engine::interrupt::Interrupt;
+use crate::engine::seam::StepTasks;
 use crate::event::{Event, Listener as _};
 use crate::evidence::EvidenceStore;
 use crate::journal::StateDir;
@@ -21,7 +22,7 @@ use crate::redact::Redactor;
 use crate::render::{Format, Out, Progress};
 use crate::runbook;
 use crate::session::{Drift, Files, Glance, Here, Session, workspace_of};
-use crate::status::Status;
+use crate::status::{Reached, Status};
 use crate::step::fleet::Fleet;
 use crate::workspace::Workspace;
 
@@ -186,6 +187,27 @@ fn give_back(_workspace: &Workspace) {}
 fn typed() -> String {
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     std::iter::once("hactl".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Refuses to begin where a host was changed by another workspace, or by another copy of this journal.
+///
+/// # Errors
+/// One was.
+pub async fn check_owners(session: &Session, steps: &[StepTasks]) -> Result<()> {
+    let state = session.journal.state();
+    session.fleet.check_owners(steps, &state).await
+}
+
+/// Once every phase is done, or none is begun any more, nothing of the run's attempts is needed on the hosts.
+pub async fn tidy(session: &Session) {
+    let phases = status(session).phases;
+    let finished = [Reached::Done, Reached::NotBegun]
+        .into_iter()
+        .any(|reached| phases.iter().all(|phase| phase.reached == reached));
+    if finished {
+        let steps: Vec<_> = session.runbook.steps().map(|(_, step)| session.fleet.tasks(step)).collect();
+        session.fleet.prune(&steps, &session.journal.state()).await;
+    }
 }
 
 /// Where the session's run stands now.

@@ -169,6 +169,7 @@ codes! {
     ATTEMPT_CLAIMED = "attempt::claimed", Failed, "this command was claimed before, so it is not started again";
     ATTEMPT_VOID = "attempt::void", Failed, "this command was made void, so it can never start";
     ATTEMPT_ORDER = "attempt::order", Failed, "the command before this one has not ended";
+    ATTEMPT_OTHER_RUN = "attempt::other_run", OutOfDate, "the host was changed by a run of another workspace";
     ATTEMPT_OTHER_FLEET = "attempt::other_fleet", Failed, "the host belongs to another fleet";
     ATTEMPT_OLD_EPOCH = "attempt::old_epoch", OutOfDate, "another machine took this fleet over";
     ATTEMPT_OLD_JOURNAL = "attempt::old_journal", OutOfDate, "the host was changed by a newer journal than this one";

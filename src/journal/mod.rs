@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::diagnostic::{Error, Result, codes};
 use crate::engine::gate::Cleared;
 use crate::event::{Event, Listener};
-use crate::name::HostName;
+use crate::name::{HostName, RunId};
 use crate::redact::Redactor;
 
 pub mod checkpoint;
@@ -23,6 +23,7 @@ pub mod dir;
 pub mod disk;
 pub mod fake;
 mod file;
+mod hold;
 pub mod line;
 pub mod lock;
 pub mod record;
@@ -32,7 +33,8 @@ mod token;
 pub use checkpoint::Checkpoint;
 pub use dir::StateDir;
 pub use file::Lines;
-pub use line::Line;
+pub use hold::Hold;
+pub use line::{Line, Tail};
 pub use lock::{Holder, Lock};
 pub use replay::{Replayed, Run, RunState};
 pub use token::{AttemptLabel, IntentRecorded, Purpose, RollbackRecorded, TrialRecorded, Warrant};
@@ -52,6 +54,7 @@ pub struct Journal {
     listener: RefCell<Option<Rc<dyn Listener>>>,
     redactor: Redactor,
     lock: Lock,
+    hold: Rc<Hold>,
 }
 
 impl fmt::Debug for Journal {
@@ -98,7 +101,9 @@ impl Journal {
         if torn.is_some() {
             log.cut(length)?;
         }
+        let hold = Rc::new(Hold::new(RunId::generate().as_str(), lock.dir().clone(), tail));
         let journal = Self {
+            hold,
             log: RefCell::new(log),
             state: RefCell::new(Rc::new(state)),
             clock,
@@ -141,6 +146,12 @@ impl Journal {
     #[must_use]
     pub fn state(&self) -> Rc<RunState> {
         Rc::clone(&self.state.borrow())
+    }
+
+    /// What hosts are shown of this journal with every claim.
+    #[must_use]
+    pub fn hold(&self) -> Rc<Hold> {
+        Rc::clone(&self.hold)
     }
 
     /// The lock that makes this the only writer.
@@ -245,7 +256,7 @@ impl Journal {
         label: AttemptLabel,
         hosts: Vec<HostName>,
     ) -> Result<Ground> {
-        let seq = self.commit(record)?;
+        self.commit(record)?;
         let state = self.state();
         let run = state
             .run()
@@ -259,7 +270,6 @@ impl Journal {
             fleet: run.fleet.clone(),
             run: run.run.clone(),
             epoch: state.epoch(),
-            seq,
             place,
             label,
             hosts,
@@ -277,6 +287,7 @@ impl Journal {
             let mut state = self.state.borrow_mut();
             state.check(&line.record).map_err(contradiction)?;
             log.append(&bytes, &line)?;
+            self.hold.advance(line.tail());
             Rc::make_mut(&mut state).apply(line.clone()).map_err(contradiction)?;
             line
         };

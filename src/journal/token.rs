@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::record::{AttemptNumber, Before, Epoch, Place, Seq};
+use super::record::{AttemptNumber, Before, Epoch, Place};
 use crate::name::{FleetName, HostName, RunId};
 
 /// What an attempt is for.
@@ -46,7 +46,6 @@ pub struct Warrant {
     fleet: FleetName,
     run: RunId,
     epoch: Epoch,
-    seq: Seq,
     place: Place,
     label: AttemptLabel,
     hosts: Vec<HostName>,
@@ -58,7 +57,6 @@ pub(super) struct Ground {
     pub(super) fleet: FleetName,
     pub(super) run: RunId,
     pub(super) epoch: Epoch,
-    pub(super) seq: Seq,
     pub(super) place: Place,
     pub(super) label: AttemptLabel,
     pub(super) hosts: Vec<HostName>,
@@ -67,8 +65,8 @@ pub(super) struct Ground {
 
 impl From<Ground> for Warrant {
     fn from(ground: Ground) -> Self {
-        let Ground { fleet, run, epoch, seq, place, label, hosts, before } = ground;
-        Self { fleet, run, epoch, seq, place, label, hosts, before }
+        let Ground { fleet, run, epoch, place, label, hosts, before } = ground;
+        Self { fleet, run, epoch, place, label, hosts, before }
     }
 }
 
@@ -89,12 +87,6 @@ impl Warrant {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
-    }
-
-    /// The number of the record behind this.
-    #[must_use]
-    pub fn seq(&self) -> Seq {
-        self.seq
     }
 
     /// Where.

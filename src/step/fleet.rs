@@ -1,13 +1,15 @@
 //! The steps of a runbook on a real fleet: what the driver drives in production and in the lab.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use futures_util::future::join_all;
 use tokio::time::{Duration, sleep};
 
 use super::kind::{Evidence, Failure, Findings};
 use super::table::{Action, Table};
 use crate::access::World;
-use crate::diagnostic::{Error, Result, codes};
+use crate::diagnostic::{Code, Error, Result, codes};
 use crate::digest::Digest;
 use crate::engine::seam::{Resolved, Signers, StepTasks, Steps, Task};
 use crate::journal::record::{Before, Observed, Outputs, Place};
@@ -16,7 +18,7 @@ use crate::name::HostName;
 use crate::plan::PhaseTasks;
 use crate::probe::{Probe, Verdict};
 use crate::runbook::{Bindings, Phase, Runbook, SignedBy, Step, StepOutputs};
-use crate::transport::ssh::{AttemptId, AttemptState};
+use crate::transport::ssh::{AttemptId, AttemptState, Standing};
 use crate::workspace::{Host, Workspace};
 
 /// How often a command that still runs is looked at.
@@ -82,6 +84,38 @@ impl Fleet {
             parallel: step.parallel,
             tasks: hosts.into_iter().map(task).collect(),
         }
+    }
+
+    /// Makes sure that the hosts of these steps were changed last by this very journal, or by none, before anything is
+    /// begun. A host that cannot be asked now is asked again by whatever wants to change it.
+    ///
+    /// # Errors
+    /// One was changed by another workspace, or by another copy of this journal.
+    pub async fn check_owners(&self, steps: &[StepTasks], state: &RunState) -> Result<()> {
+        let standing = Standing::of(&self.workspace.fleet, state);
+        let hosts = self.hosts_of(steps, state);
+        let asked = hosts.iter().map(|host| self.world.check_owner(host, &standing));
+        let refused =
+            join_all(asked).await.into_iter().filter_map(Result::err).find(|e| is_refusal(e.code()));
+        refused.map_or(Ok(()), |error| Err(error.state("nothing was begun, on any host")))
+    }
+
+    /// Removes from the hosts of these steps what the attempts of a finished run left. A host that cannot be asked keeps
+    /// it until the next time.
+    pub async fn prune(&self, steps: &[StepTasks], state: &RunState) {
+        let standing = Standing::of(&self.workspace.fleet, state);
+        let hosts = self.hosts_of(steps, state);
+        join_all(hosts.iter().map(|host| self.world.prune(host, &standing))).await;
+    }
+
+    /// Every host that these steps act on, as far as that is known by now.
+    fn hosts_of(&self, steps: &[StepTasks], state: &RunState) -> BTreeSet<HostName> {
+        let tasks = steps.iter().flat_map(|step| &step.tasks);
+        let hosts = |task: &Task| match self.resolve(task, state) {
+            Ok(resolved) => resolved.hosts,
+            Err(_not_yet) => task.place.host.iter().cloned().collect(),
+        };
+        tasks.flat_map(hosts).collect()
     }
 
     fn step(&self, task: &Task) -> Result<&Step> {
@@ -215,16 +249,27 @@ impl Steps for Fleet {
     }
 }
 
+/// Is this what a host says to somebody who may not change it?
+fn is_refusal(code: Code) -> bool {
+    [
+        codes::ATTEMPT_OTHER_FLEET,
+        codes::ATTEMPT_OTHER_RUN,
+        codes::ATTEMPT_OLD_EPOCH,
+        codes::ATTEMPT_OLD_JOURNAL,
+        codes::ATTEMPT_OWNER_DAMAGED,
+    ]
+    .contains(&code)
+}
+
 /// The claim of an attempt that may still be out there.
 fn attempt_id(state: &RunState, place: &Place, label: AttemptLabel) -> Result<AttemptId> {
-    let (Some(run), Some((seq, _))) = (state.run(), state.last()) else {
+    let Some(run) = state.run() else {
         return Err(Error::new(codes::INTERNAL, "an attempt without a run").at(place));
     };
     Ok(AttemptId {
         fleet: run.fleet.clone(),
         run: run.run.clone(),
         epoch: state.epoch(),
-        seq,
         step: place.step.clone(),
         place_host: place.host.clone(),
         label,

@@ -13,7 +13,7 @@ use hactl::diagnostic::{Error, Result};
 use hactl::digest::Digest;
 use hactl::engine::approver::Person;
 use hactl::evidence::EvidenceStore;
-use hactl::journal::record::{AttemptNumber, Epoch, Place, Seq};
+use hactl::journal::record::{AttemptNumber, Epoch, Place};
 use hactl::journal::{AttemptLabel, Purpose, StateDir};
 use hactl::name::{FleetName, HostName, OutputName, RunId, RunbookName, StepId};
 use hactl::redact::Redactor;
@@ -135,7 +135,6 @@ fn attempt(number: u32) -> AttemptId {
         fleet: FleetName::new("bench").unwrap(),
         run: RunId::new("run1").unwrap(),
         epoch: Epoch(1),
-        seq: Seq(u64::from(number)),
         step: StepId::new("step").unwrap(),
         place_host: Some(HostName::new("node-1").unwrap()),
         label: AttemptLabel { purpose: Purpose::Action, number: AttemptNumber(number) },

@@ -3,8 +3,12 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use hactl::digest::Digest;
+use hactl::journal::record::Seq;
+use hactl::journal::{Hold, StateDir, Tail};
 use hactl::name::HostName;
 use hactl::transport::ssh::{Ssh, Timing};
 use hactl::workspace::Host;
@@ -55,6 +59,12 @@ pub(crate) fn host(name: &str, port: u16, dir: &Path) -> Host {
         identity: Some(dir.join("id")),
         jump: None,
     }
+}
+
+/// What a process holds of a journal of ten lines.
+pub(crate) fn hold(dir: &Path) -> Rc<Hold> {
+    let last = Tail { seq: Seq(10), sum: Digest::of("line 10") };
+    Rc::new(Hold::new("h1", StateDir::of(dir), last))
 }
 
 /// Waits for a condition, at most 20 s.
@@ -214,6 +224,8 @@ impl Sshd {
             alive: Duration::from_secs(1),
             recover: Duration::from_secs(4),
         };
-        Ssh::with(hosts, self.known_hosts(), self.root().display().to_string(), timing)
+        let ssh = Ssh::with(hosts, self.known_hosts(), self.root().display().to_string(), timing);
+        ssh.stand_on(hold(self.dir.path()));
+        ssh
     }
 }

@@ -13,10 +13,11 @@ use hactl::access::reads::PgAccess;
 use hactl::access::{Become, Command, Means, Status, World};
 use hactl::clock::SystemClock;
 use hactl::diagnostic::{Result, codes};
+use hactl::digest::Digest;
 use hactl::engine::approver::Person;
 use hactl::evidence::EvidenceStore;
 use hactl::journal::record::{AttemptNumber, Epoch, Place, Seq};
-use hactl::journal::{AttemptLabel, Purpose, StateDir};
+use hactl::journal::{AttemptLabel, Hold, Purpose, StateDir, Tail};
 use hactl::name::{HostName, OutputName, RunId, StepId};
 use hactl::redact::Redactor;
 use hactl::step::{Failure, Table};
@@ -79,6 +80,8 @@ fn within<F: Future<Output = ()>>(lab: &Lab, runbook: &str, test: impl FnOnce(Se
                 let world = World::new(Rc::clone(&workspace), means).unwrap();
                 let known_hosts = workspace.state_dir().join("known_hosts");
                 let ssh = Ssh::with(workspace.hosts.clone(), known_hosts, ROOT, SHORT);
+                let last = Tail { seq: Seq(10), sum: Digest::of("line 10") };
+                ssh.stand_on(Rc::new(Hold::new("h1", StateDir::of(&workspace.root), last)));
                 let host = Some(HostName::new("node-1").unwrap());
                 let place = Place { step: StepId::new("step").unwrap(), host };
                 let test = test(Seen { world, ssh, workspace, place });
@@ -95,7 +98,6 @@ impl Seen {
             fleet: self.workspace.fleet.clone(),
             run: RunId::new("run1").unwrap(),
             epoch: Epoch(1),
-            seq: Seq(u64::from(number)),
             step: self.place.step.clone(),
             place_host: self.place.host.clone(),
             label: AttemptLabel { purpose: Purpose::Action, number: AttemptNumber(number) },
@@ -125,7 +127,7 @@ fn changes_and_reads() {
         assert!(back.stdout.bytes == bytes, "sudo changed the bytes");
         let here = seen.world.view(&seen.place).here().unwrap();
         here.reach().await.unwrap();
-        assert_eq!(here.owner().await.unwrap().unwrap().seq, 4);
+        assert_eq!(here.owner().await.unwrap().unwrap().hold, "h1");
         let unit = here.unit("ssh.service").await.unwrap();
         assert!(unit.exists() && unit.is_active() && unit.started_monotonic > 0, "{unit:?}");
         assert!(!here.unit("no-such.service").await.unwrap().exists());

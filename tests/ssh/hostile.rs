@@ -10,7 +10,7 @@ use hactl::redact::is_plain;
 use hactl::render::{Format, Out, error};
 use hactl::transport::ssh::{AttemptState, Ssh, Timing};
 
-use crate::sshd::{Sshd, host};
+use crate::sshd::{Sshd, hold, host};
 use crate::{Test, attempt, place, sh, world};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -73,6 +73,7 @@ pub(crate) async fn inner(where_to: String) {
     };
     let root = dir.join("root").display().to_string();
     let ssh = Ssh::with(vec![host.clone()], dir.join("known_hosts"), root, timing);
+    ssh.stand_on(hold(dir));
     let out = Out::new(Format::Human);
     let say = |what: &str, error: &Error| {
         println!("{what}\n{}", error::text(error, error::Look::Plain, &out));
@@ -187,6 +188,7 @@ async fn a_forged_report_is_refused_or_believed_as_a_whole() {
         };
         let root = sshd.root().display().to_string();
         let ssh = Ssh::with(vec![host.clone()], sshd.known_hosts(), root, timing);
+        ssh.stand_on(hold(sshd.dir.path()));
         let settled = ssh.settle(&host, &attempt(1)).await;
         let answered = matches!(settled, Ok(AttemptState::Finished { command: 1, .. }));
         assert_eq!(answered, believed, "{answer}: {settled:?}");

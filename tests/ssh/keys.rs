@@ -5,7 +5,7 @@ use hactl::transport::ssh::host_key::{self, Pinned};
 use hactl::transport::ssh::{Ssh, Timing};
 use hactl::workspace::Host;
 
-use crate::sshd::{self, Sshd, host, until};
+use crate::sshd::{self, Sshd, hold, host, until};
 use crate::{Test, attempt, not_started, one, sh};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -153,6 +153,7 @@ pub(crate) async fn inner_login(where_to: String) {
     let host = Host { identity: Some(dir.join("wrong")), ..host("node-1", port.parse().unwrap(), dir) };
     let root = dir.join("root").display().to_string();
     let ssh = Ssh::with(vec![host.clone()], dir.join("known_hosts"), root, Timing::default());
+    ssh.stand_on(hold(dir));
     match ssh.perform(&host, &attempt(1), 1, &sh("true")).await {
         Ok(_) => print!("logged in"),
         Err(failure) => print!("{}", failure.error().code()),

@@ -27,7 +27,7 @@ use hactl::clock::SystemClock;
 use hactl::digest::Digest;
 use hactl::engine::approver::Person;
 use hactl::evidence::EvidenceStore;
-use hactl::journal::record::{AttemptNumber, Epoch, Place, Seq};
+use hactl::journal::record::{AttemptNumber, Epoch, Place};
 use hactl::journal::{AttemptLabel, Purpose, StateDir};
 use hactl::name::{FleetName, HostName, OutputName, RunId, RunbookName, StepId};
 use hactl::redact::Redactor;
@@ -49,6 +49,7 @@ macro_rules! tests {
 mod attempts;
 mod hostile;
 mod keys;
+mod owner;
 mod quiet;
 mod reads;
 
@@ -67,7 +68,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let cannot = sshd::cannot();
-    let tests = [keys::TESTS, reads::TESTS, attempts::TESTS, quiet::TESTS, hostile::TESTS]
+    let tests = [keys::TESTS, reads::TESTS, attempts::TESTS, quiet::TESTS, hostile::TESTS, owner::TESTS]
         .into_iter()
         .flatten()
         .map(|&(name, body)| {
@@ -94,7 +95,6 @@ fn attempt(label: u32) -> AttemptId {
         fleet: FleetName::new("cell0").unwrap(),
         run: RunId::new("run1").unwrap(),
         epoch: Epoch(1),
-        seq: Seq(10),
         step: StepId::new("step").unwrap(),
         place_host: Some(HostName::new("node-1").unwrap()),
         label: AttemptLabel { purpose: Purpose::Action, number: AttemptNumber(label) },

@@ -82,14 +82,7 @@ impl<'a> HostView<'a> {
     /// # Errors
     /// It cannot be read, or is damaged.
     pub async fn owner(&self) -> Result<Option<Owner>> {
-        let path = format!("{}/owner", self.world.seam().ssh().root());
-        match self.text(&path).await? {
-            Some(text) => Owner::parse(&text).map(Some).ok_or_else(|| {
-                Error::new(codes::ATTEMPT_OWNER_DAMAGED, format!("{path} is not what hactl writes"))
-                    .host(self.name())
-            }),
-            None => Ok(None),
-        }
+        self.world.seam().ssh().owner(self.host).await
     }
 
     /// Puts a reading command to the host. Its own exit status is data, whatever it is.

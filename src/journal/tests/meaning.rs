@@ -54,7 +54,7 @@ fn an_intent_without_an_outcome_stays_one_until_a_record_says_otherwise() {
     journal.append(observed(&here, not_applied(1))).unwrap();
     let intent = journal.intend(cleared(&here, None), vec![HostName::new("node-1").unwrap()]).unwrap();
     assert_eq!(intent.label().to_string(), "a1");
-    assert_eq!((intent.seq().0, intent.epoch()), (3, Epoch::FIRST));
+    assert_eq!((journal.hold().last().seq.0, intent.epoch()), (3, Epoch::FIRST));
     assert_eq!(intent.run().as_str(), "run-1");
     assert!(intent.covers(&HostName::new("node-1").unwrap()));
     assert!(!intent.covers(&HostName::new("node-2").unwrap()));

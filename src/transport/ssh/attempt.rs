@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::command::Status;
 use crate::journal::AttemptLabel;
-use crate::journal::record::{Epoch, Seq};
+use crate::journal::record::Epoch;
 use crate::name::{FleetName, HostName, RunId, StepId};
 
 /// The ground on which commands are claimed on hosts: whose they are, and which try of which step.
@@ -20,8 +20,6 @@ pub struct AttemptId {
     pub run: RunId,
     /// Which machine's hold on the fleet.
     pub epoch: Epoch,
-    /// The number of the journal's record behind this.
-    pub seq: Seq,
     /// The step.
     pub step: StepId,
     /// The host of the step's place, where it has one.

@@ -1,9 +1,9 @@
 # Claims a command of an attempt, starts it in a process session of its own, waits for its end and reports it.
 # Standard input: the words of the command, each followed by a NUL; then its own input.
-# shellcheck disable=SC2154 # common.sh goes before, and its users set these
-marker=$1 runner=$2 root=$3 fleet=$4 run=$5 epoch=$6 seq=$7 folder=$3/$5/$8 label=$9
+# shellcheck disable=SC2034,SC2154 # common.sh goes before and uses these
+marker=$1 runner=$2 root=$3 fleet=$4 run=$5 folder=$3/$5/$6 label=$7 number=$8 epoch=$9
 shift 9
-number=$1 words_bytes=$2 input_bytes=$3 seconds=$4 keep=$5
+seq=$1 sum=$2 hold=$3 vouched=$4 words_bytes=$5 input_bytes=$6 seconds=$7 keep=$8
 
 mkdir -p -- "$root" || refuse setup "cannot make $root"
 inbox=$(mktemp -d "$root/in.XXXXXXXX") || refuse setup "cannot write in $root"

@@ -23,28 +23,36 @@ lock() {
   flock -w 30 9 || refuse setup "another command holds $root/lock"
 }
 
-# Refuses another fleet, a lower epoch, or a journal that is older than what changed this host last.
+# Refuses another fleet, a lower epoch, another run, and a journal without the line under which this host was changed last.
 check_owner() {
+  o_fleet='' o_run='' o_epoch='' o_seq='' o_sum='' o_hold=''
   [ -e "$root/owner" ] || return 0
-  o_fleet='' o_epoch='' o_seq=''
   while read -r key value; do
     case $key in
       fleet) o_fleet=$value ;;
+      run) o_run=$value ;;
       epoch) o_epoch=$value ;;
       seq) o_seq=$value ;;
+      sum) o_sum=$value ;;
+      hold) o_hold=$value ;;
     esac
   done <"$root/owner"
-  [ -n "$o_fleet" ] && number "$o_epoch" && number "$o_seq" || refuse owner_damaged
+  [ -n "$o_fleet" ] && [ -n "$o_run" ] && [ -n "$o_sum" ] && [ -n "$o_hold" ] && number "$o_epoch" && number "$o_seq" ||
+    refuse owner_damaged
   [ "$o_fleet" = "$fleet" ] || refuse other_fleet "$o_fleet"
   [ "$o_epoch" -le "$epoch" ] || refuse old_epoch "$o_epoch"
-  [ "$o_epoch" -lt "$epoch" ] || [ "$o_seq" -le "$seq" ] || refuse old_journal "$o_seq"
+  [ "$o_epoch" -eq "$epoch" ] || return 0
+  [ "$o_run" = "$run" ] || refuse other_run "$o_run"
+  # Claims of one process may overtake each other; it knows its own journal.
+  [ "$o_hold" != "$hold" ] || return 0
+  [ "$o_sum" = "$vouched" ] || refuse old_journal "$o_seq $o_sum"
 }
 
-# Writes the owner file, unless it says so already.
+# Writes the owner file, unless it says so already, or as much of a later line of the same process.
 own() {
-  text=$(printf 'fleet %s\nrun %s\nepoch %s\nseq %s' "$fleet" "$run" "$epoch" "$seq")
-  [ -e "$root/owner" ] && [ "$(cat "$root/owner")" = "$text" ] && return 0
-  printf '%s\n' "$text" >"$root/owner.new" && sync "$root/owner.new" &&
+  if [ "$o_hold" = "$hold" ] && [ "$o_epoch" = "$epoch" ] && [ "$o_seq" -ge "$seq" ]; then return 0; fi
+  printf 'fleet %s\nrun %s\nepoch %s\nseq %s\nsum %s\nhold %s\n' "$fleet" "$run" "$epoch" "$seq" "$sum" "$hold" \
+    >"$root/owner.new" && sync "$root/owner.new" &&
     mv -f "$root/owner.new" "$root/owner" && sync "$root" || refuse setup "cannot write $root/owner"
 }
 

@@ -22,10 +22,10 @@ pub use argv::{Argv, MAX_ARGUMENT, MAX_ARGUMENTS};
 pub use attempt::{AttemptId, AttemptState};
 pub use command::{Become, Captured, Command, DEFAULT_TIMEOUT, Finished, Input, MAX_INPUT, Status};
 pub use config::Timing;
-pub use owner::Owner;
+pub use owner::{Owner, Standing};
 pub use seam::{Fault, Seam};
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,7 @@ use self::exchange::{Answer, NoAnswer};
 use self::master::{Live, Master, Way};
 use self::runtime::Runtime;
 use crate::diagnostic::{Error, Result, codes};
+use crate::journal::Hold;
 use crate::name::HostName;
 use crate::workspace::{Host, Workspace};
 
@@ -53,6 +54,9 @@ const CLEAN: &str = include_str!("clean.sh");
 
 /// Longest command line that ssh can hand to a login shell, which gets it as one argument.
 const MAX_LINE: usize = 128 * 1024 - 1;
+
+/// How long a script of ours may take that has to wait for a host's lock.
+const SETUP_LIMIT: Duration = Duration::from_secs(45);
 
 /// Who runs a command's words.
 #[derive(Clone, Copy)]
@@ -86,6 +90,9 @@ pub struct Ssh {
     timing: Timing,
     masters: BTreeMap<HostName, Master>,
     runtime: OnceCell<(PathBuf, Runtime)>,
+    hold: OnceCell<Rc<Hold>>,
+    /// For each host the line in its owner file that was found in our journal.
+    vouched: RefCell<BTreeMap<HostName, String>>,
 }
 
 impl fmt::Debug for Ssh {
@@ -114,7 +121,16 @@ impl Ssh {
     #[must_use]
     pub fn with(hosts: Vec<Host>, known_hosts: PathBuf, root: impl Into<String>, timing: Timing) -> Self {
         let masters = hosts.iter().map(|host| (host.name.clone(), Master::new())).collect();
-        Self { hosts, known_hosts, root: root.into(), timing, masters, runtime: OnceCell::new() }
+        Self {
+            hosts,
+            known_hosts,
+            root: root.into(),
+            timing,
+            masters,
+            runtime: OnceCell::new(),
+            hold: OnceCell::new(),
+            vouched: RefCell::default(),
+        }
     }
 
     /// The folder of attempts on every host.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::attempt::{AttemptId, AttemptState};
 use super::command::{Captured, Command, Finished, MAX_INPUT, Status};
 use super::exchange::{Answer, NoAnswer};
-use super::{MAX_OUTPUT, Runner, Ssh};
+use super::{MAX_OUTPUT, Runner, SETUP_LIMIT, Ssh};
 use crate::diagnostic::{Code, Error, Result, codes};
 use crate::redact::sanitize_for_terminal;
 use crate::step::Failure;
@@ -23,9 +23,6 @@ const SETTLE: &str = concat!(include_str!("common.sh"), include_str!("settle.sh"
 
 /// From the end of its time to a killed command's report: termination, ten seconds, killing, syncing.
 const GRACE: Duration = Duration::from_secs(30);
-
-/// How long settling may take: it may have to wait for the host's lock.
-const SETTLING: Duration = Duration::from_secs(45);
 
 /// How often a running command is asked after.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -62,34 +59,46 @@ impl Ssh {
             return Err(not_started(Error::new(codes::SSH_ARGUMENT, what).state("nothing was sent")));
         }
         let words = self.words(host, command, Runner::Root).nul_separated();
-        let marker = self.marker().map_err(not_started)?;
-        let seconds = command.within.as_secs().max(1);
-        let arguments = [
-            marker.clone(),
-            RUN.to_owned(),
-            self.root().to_owned(),
-            attempt.fleet.to_string(),
-            attempt.run.to_string(),
-            attempt.epoch.to_string(),
-            attempt.seq.to_string(),
-            attempt.folder(&host.name),
-            attempt.label.to_string(),
-            number.to_string(),
-            words.len().to_string(),
-            input.len().to_string(),
-            seconds.to_string(),
-            MAX_OUTPUT.to_string(),
-        ];
-        let line = self.root_script(host, CLAIM, "hactl-claim", &arguments);
-        self.check_line(host, &line).map_err(not_started)?;
         let mut stdin = words;
+        let words_bytes = stdin.len();
         stdin.extend_from_slice(input);
 
-        let within = command.within + GRACE;
         // Opened before anything is sent, so that a host that cannot be reached is certain not to have begun.
-        let _place = self.place(host).await.map_err(not_started)?;
+        let place = self.place(host).await.map_err(not_started)?;
         let live = self.open(host).await.map_err(not_started)?;
-        let sent = self.exchange(&live, &line, &stdin, 2 * MAX_OUTPUT + 4096, within).await;
+        let (marker, sent) = loop {
+            let marker = self.marker().map_err(not_started)?;
+            let [epoch, seq, sum, hold, vouched] = self.ground(host, attempt.epoch).map_err(not_started)?;
+            let arguments = [
+                marker.clone(),
+                RUN.to_owned(),
+                self.root().to_owned(),
+                attempt.fleet.to_string(),
+                attempt.run.to_string(),
+                attempt.folder(&host.name),
+                attempt.label.to_string(),
+                number.to_string(),
+                epoch,
+                seq,
+                sum,
+                hold,
+                vouched,
+                words_bytes.to_string(),
+                input.len().to_string(),
+                command.within.as_secs().max(1).to_string(),
+                MAX_OUTPUT.to_string(),
+            ];
+            let line = self.root_script(host, CLAIM, "hactl-claim", &arguments);
+            self.check_line(host, &line).map_err(not_started)?;
+            let sent =
+                self.exchange(&live, &line, &stdin, 2 * MAX_OUTPUT + 4096, command.within + GRACE).await;
+            // Refused before it began: where the line that the host remembers is one of ours, it is sent again with that.
+            match sent.as_ref().ok().and_then(|answer| parse(&answer.stdout, &marker, Kind::Claim)) {
+                Some(Report::Refused { word, detail })
+                    if self.vouch(host, &word, &detail).map_err(not_started)? => {}
+                Some(_) | None => break (marker, sent),
+            }
+        };
         drop(stdin);
         let why = match sent {
             Ok(answer) | Err(NoAnswer::Lost(answer)) => match parse(&answer.stdout, &marker, Kind::Claim) {
@@ -109,6 +118,8 @@ impl Ssh {
         };
         self.master(host).map_err(Failure::Unclear)?.lost(&live).await;
         drop(live);
+        // Asking what became of it takes a place of its own: with all of them held by commands that ask, nobody could.
+        drop(place);
         self.recover(host, attempt, number, command, why).await
     }
 
@@ -185,21 +196,31 @@ impl Ssh {
         attempt: &AttemptId,
         number: Option<u32>,
     ) -> Result<(u32, Report)> {
-        let marker = self.marker()?;
-        let arguments = [
-            marker.clone(),
-            self.root().to_owned(),
-            attempt.fleet.to_string(),
-            attempt.run.to_string(),
-            attempt.epoch.to_string(),
-            attempt.seq.to_string(),
-            attempt.folder(&host.name),
-            attempt.label.to_string(),
-            number.map_or_else(|| "all".to_owned(), |n| n.to_string()),
-            attempt.application_name(),
-        ];
-        let line = self.root_script(host, SETTLE, "hactl-settle", &arguments);
-        let answer = self.ask_twice(host, &line, &[], 2 * MAX_OUTPUT + 4096, SETTLING).await?;
+        let (marker, answer) = loop {
+            let marker = self.marker()?;
+            let [epoch, seq, sum, hold, vouched] = self.ground(host, attempt.epoch)?;
+            let arguments = [
+                marker.clone(),
+                self.root().to_owned(),
+                attempt.fleet.to_string(),
+                attempt.run.to_string(),
+                attempt.folder(&host.name),
+                attempt.label.to_string(),
+                number.map_or_else(|| "all".to_owned(), |n| n.to_string()),
+                attempt.application_name(),
+                epoch,
+                seq,
+                sum,
+                hold,
+                vouched,
+            ];
+            let line = self.root_script(host, SETTLE, "hactl-settle", &arguments);
+            let answer = self.ask_twice(host, &line, &[], 2 * MAX_OUTPUT + 4096, SETUP_LIMIT).await?;
+            match parse(&answer.stdout, &marker, Kind::Settle) {
+                Some(Report::Refused { word, detail }) if self.vouch(host, &word, &detail)? => {}
+                Some(_) | None => break (marker, answer),
+            }
+        };
         let command = number_of_command(&answer.stdout, &marker);
         match (parse(&answer.stdout, &marker, Kind::Settle), command) {
             (Some(report @ Report::Refused { .. }), _) => Ok((0, report)),
@@ -238,13 +259,13 @@ impl Ssh {
     }
 }
 
-enum Begun {
+pub(super) enum Begun {
     No,
     Perhaps,
 }
 
 /// The error behind a refusal, and whether an earlier sending of the same command may have begun.
-fn refused(host: &Host, word: &str, detail: &str) -> (Begun, Error) {
+pub(super) fn refused(host: &Host, word: &str, detail: &str) -> (Begun, Error) {
     let detail = sanitize_for_terminal(detail);
     let (code, what, state) = match word {
         "claimed" => {
@@ -266,6 +287,11 @@ fn refused(host: &Host, word: &str, detail: &str) -> (Begun, Error) {
             format!("the host belongs to the fleet {detail:?}, says its owner file"),
             "nothing was started",
         ),
+        "other_run" => (
+            codes::ATTEMPT_OTHER_RUN,
+            format!("the host was changed by the run {detail} of this fleet, which another workspace began"),
+            "nothing was started",
+        ),
         "old_epoch" => (
             codes::ATTEMPT_OLD_EPOCH,
             format!("another machine took this fleet over (epoch {detail})"),
@@ -274,7 +300,8 @@ fn refused(host: &Host, word: &str, detail: &str) -> (Begun, Error) {
         "old_journal" => (
             codes::ATTEMPT_OLD_JOURNAL,
             format!(
-                "the host was changed by record {detail} of this fleet's journal, which this journal lacks"
+                "the host was changed under record {} of another copy of this run's journal",
+                detail.split(' ').next().unwrap_or_default()
             ),
             "nothing was started",
         ),
@@ -295,7 +322,9 @@ fn refused(host: &Host, word: &str, detail: &str) -> (Begun, Error) {
         ),
     };
     let next = match word {
-        "old_epoch" | "old_journal" => "use the newest journal of this fleet; hactl journal show",
+        "old_epoch" | "old_journal" | "other_run" => {
+            "go on in the workspace that changed the host last; its journal is the one that knows"
+        }
         "other_fleet" => "look at /var/lib/hactl/owner on the host: whose is it?",
         _other => "hactl doctor",
     };

@@ -98,7 +98,7 @@ fn lost(host: &Host) -> Error {
 }
 
 /// The output before our marker, and the exit status in it. The marker must be the very end.
-fn split_marker<'a>(stdout: &'a [u8], marker: &str) -> Option<(&'a [u8], u8)> {
+pub(super) fn split_marker<'a>(stdout: &'a [u8], marker: &str) -> Option<(&'a [u8], u8)> {
     let body = stdout.strip_suffix(b"\n")?;
     let end = body.iter().rposition(|b| *b == b'\n')?;
     let (output, line) = body.split_at(end);

@@ -1,10 +1,10 @@
 # Makes sure that nothing of an attempt can start late, and reports how it stands.
-# Arguments: marker root fleet run epoch seq folder label which sessions; which is the number of a command, or `all`;
-# sessions is the application_name of the attempt's database sessions
-# shellcheck disable=SC2154 # common.sh goes before, and its users set these
-marker=$1 root=$2 fleet=$3 run=$4 epoch=$5 seq=$6 folder=$2/$4/$7 label=$8 which=$9
+# Arguments: marker root fleet run folder label which sessions epoch seq sum hold vouched; which is the number of a
+# command, or `all`; sessions is the application_name of the attempt's database sessions
+# shellcheck disable=SC2034,SC2154 # common.sh goes before and uses these
+marker=$1 root=$2 fleet=$3 run=$4 folder=$2/$4/$5 label=$6 which=$7 sessions=$8 epoch=$9
 shift 9
-sessions=$1
+seq=$1 sum=$2 hold=$3 vouched=$4
 attempt=$folder/$label
 
 # Ends what PostgreSQL still does for the attempt: a killed psql leaves its statement running.
