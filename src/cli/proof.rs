@@ -134,12 +134,12 @@ mod tests {
     fn a_proof_is_told_with_its_age_and_goes_stale() {
         let now: Timestamp = "2026-11-22T13:00:00Z".parse().unwrap();
         assert_snapshot!(whole(&proof(), now), @"
-        postgres/restore: proven 1 d 1 h ago, counts until 2026-12-21, complete, but on the same host
+        postgres/restore: proven 1 d 1 h ago, counts until 2026-12-21, WEAKER: complete, but on the same host
           41 of 41 tables equal in count and content
           restore_seconds: 12.3
           evidence: comparison (812 bytes), .hactl/evidence/0000000000000000000000000000000000000000000000000000000000000000
         ");
         let later: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
-        assert_snapshot!(whole(&proof(), later).lines().next().unwrap_or_default(), @"postgres/restore: STALE: proven 40 d 12 h ago, counted until 2026-12-21, complete, but on the same host");
+        assert_snapshot!(whole(&proof(), later).lines().next().unwrap_or_default(), @"postgres/restore: STALE: proven 40 d 12 h ago, counted until 2026-12-21, WEAKER: complete, but on the same host");
     }
 }

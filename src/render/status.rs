@@ -110,6 +110,7 @@ fn describe_component(text: &mut String, component: &ComponentStatus, now: Times
     let ComponentStatus { name, tier, replicas, standing, wants } = component;
     let standing = match (standing, replicas) {
         (Standing::Proven, _) => "proven",
+        (Standing::WeaklyProven, _) => "WEAKLY PROVEN",
         (Standing::Stale, _) => "STALE",
         (Standing::Unproven, 0 | 1) => "UNPROVEN",
         (Standing::Unproven, _) => "redundant, UNPROVEN",

@@ -221,8 +221,8 @@ fn of_decision(place: &Place, observed: &Observed, by: Option<&Operator>) -> Tol
 #[must_use]
 pub fn grade(grade: Grade) -> &'static str {
     match grade {
-        Grade::CanaryOnly => "canary only",
-        Grade::SameHost => "complete, but on the same host",
+        Grade::CanaryOnly => "WEAKER: a canary row only",
+        Grade::SameHost => "WEAKER: complete, but on the same host",
         Grade::Full => "complete, on another host",
     }
 }
