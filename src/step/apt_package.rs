@@ -14,7 +14,8 @@ use crate::units::HumanDuration;
 ///
 /// A package counts as there in whatever version it is: this kind never upgrades what works. No service is restarted
 /// behind the operator's back (needrestart is told to keep still), and what would be upgraded along the way is shown
-/// before.
+/// before. PostgreSQL is installed without the cluster that Debian would make; taken back, it is purged only where no
+/// cluster would go with it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AptPackage {
