@@ -9,11 +9,14 @@ here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=/dev/null
 . "$here/settings"
 export PGHOST PGPORT PGAPPNAME=hactl-dump PGTZ=UTC LC_ALL=C
-export PGOPTIONS='-c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 -c transaction_timeout=0 -c statement_timeout=0'
 export RCLONE_CONFIG=$here/rclone.conf RCLONE_S3_UPLOAD_CONCURRENCY=2 RCLONE_RETRIES=3 RCLONE_CONTIMEOUT=30s RCLONE_LOG_LEVEL=ERROR
 if [ -s "$here/ca.pem" ]; then export RCLONE_CA_CERT=$here/ca.pem; fi
 bin=/usr/lib/postgresql/$PGVERSION/bin
-psql=("$bin/psql" --no-psqlrc --quiet --no-align --tuples-only --no-password --set=ON_ERROR_STOP=1)
+# What psql prints is UTF-8, whatever the database or the role says; a dump stays in its database's own encoding.
+psql=(env PGCLIENTENCODING=UTF8 "$bin/psql" --no-psqlrc --quiet --no-align --tuples-only --no-password --set=ON_ERROR_STOP=1)
+# Only the limits that this version has can be lifted.
+PGOPTIONS=$("${psql[@]}" --dbname=postgres --command="SELECT string_agg('-c ' || name || '=0', ' ') FROM pg_settings WHERE name IN ('idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'statement_timeout')")
+export PGOPTIONS
 
 taken=$(date -u +%Y%m%dT%H%M%SZ)
 root=s3:$BUCKET/$PREFIX
@@ -43,31 +46,35 @@ seal() {
 
 # Arguments: oid, name as JSON.
 dump() {
-  local oid=$1 json=$2 name size snapshot answer
+  local oid=$1 json=$2 name size encoding snapshot answer
   name=$("${psql[@]}" --dbname=postgres --command="SELECT datname FROM pg_database WHERE oid = $oid")
   export PGDATABASE=$name
   # A stream has at most 10,000 parts, and nobody knows its length beforehand.
   size=$("${psql[@]}" --command='SELECT pg_database_size(current_database())')
+  encoding=$("${psql[@]}" --command='SELECT getdatabaseencoding()')
   export RCLONE_S3_CHUNK_SIZE=$((16 + size / 9000 / 1048576))Mi
 
   coproc session { exec "${psql[@]}" --set=copy=logical 2>&1; }
   # shellcheck disable=SC2154 # set by coproc
-  local say=${session[1]} hear=${session[0]} pid=$session_PID
+  local say hear pid=$session_PID
+  # Of its own, for bash closes them as soon as the session ends.
+  exec {say}>&"${session[1]}" {hear}<&"${session[0]}"
   {
     printf '\\o %s\n' "$work/before"
     cat "$here/sequences.sql"
     printf '\\o\nBEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\nSELECT pg_export_snapshot();\n'
   } >&"$say"
   read -r snapshot <&"$hear"
-  [[ $snapshot =~ ^[0-9A-F-]+$ ]] || { echo "no snapshot of $json: $snapshot" >&2; exit 1; }
-  "$bin/pg_dump" --format=custom --compress=zstd:3 --lock-wait-timeout=60s --snapshot="$snapshot" | seal "$oid.dump.age" dump "$json"
+  [[ $snapshot =~ ^[0-9A-F-]+$ ]] || { echo "no snapshot of $json: $snapshot $(timeout 2 cat <&"$hear" | head -5)" >&2; exit 1; }
+  "$bin/pg_dump" --format=custom --compress=zstd:3 --lock-wait-timeout=60s --encoding="$encoding" --snapshot="$snapshot" | seal "$oid.dump.age" dump "$json"
   {
     printf '\\o %s\n' "$work/digests"
     cat "$here/digest.sql" "$here/sequences.sql"
     printf '\\o\nCOMMIT;\n\\echo complete\n\\q\n'
   } >&"$say"
   read -r answer <&"$hear" || answer='the session ended'
-  [ "$answer" = complete ] || { echo "no digests of $json: $answer" >&2; exit 1; }
+  [ "$answer" = complete ] || { echo "no digests of $json: $answer $(timeout 2 cat <&"$hear" | head -5)" >&2; exit 1; }
+  exec {say}>&- {hear}<&-
   wait "$pid"
   { sed 's/"kind" : "sequence"/"kind" : "sequence_before"/' "$work/before"; cat "$work/digests"; } | seal "$oid.digests.age" digests "$json"
   unset PGDATABASE
@@ -79,7 +86,7 @@ SQL
 while read -r oid json <&3; do
   dump "$oid" "$json"
 done 3<"$work/databases"
-"$bin/pg_dumpall" --globals-only | seal globals.sql.age globals null
+"$bin/pg_dumpall" --globals-only --encoding=UTF8 | seal globals.sql.age globals null
 
 version=$("${psql[@]}" --dbname=postgres --command='SHOW server_version')
 objects=$(paste -sd, "$work/objects")
