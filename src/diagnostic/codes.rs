@@ -229,6 +229,7 @@ codes! {
     PROVE_WAL_MISSING = "prove::wal_missing", Failed, "a segment of the WAL is missing in the archive";
     PROVE_NO_BACKUP = "prove::no_backup", Failed, "there is nothing in the bucket that could be restored";
     PROVE_SPACE = "prove::space", Failed, "the prover has not enough room for a restore";
+    PROVE_LACKS = "prove::lacks", Failed, "the prover lacks a locale or an extension that the databases need";
     PROVE_FAILED = "prove::failed", Failed, "a proof could not be carried out";
     DUMP_ODD = "dump::odd", Failed, "the manifest of a dump cannot be read";
     // lab

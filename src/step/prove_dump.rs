@@ -1,6 +1,6 @@
 //! `prove_dump`: the newest dump, restored into a scratch cluster, is what its snapshot said when it was taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,9 @@ use crate::units::Size;
 /// Changes nothing. Proven on the prover, with the key for restores and the offline age identity of the workspace: the
 /// newest dump is decrypted and restored, roles first, into an empty cluster that is destroyed afterwards, and every
 /// table of every database is compared, in count and content, with the digests that were taken in the dump's own
-/// snapshot. Large objects and sequences are compared and stated separately. Materialized views are computed anew by a
-/// restore and therefore not compared; tablespaces are left out.
+/// snapshot, and the roles by their names. Large objects and sequences are compared and stated separately. Materialized
+/// views and the tables of extensions are made anew by a restore and therefore not compared; tablespaces are left out. What
+/// the databases need of the prover (locales, extensions, the major version) is looked at before anything is restored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProveDump {
@@ -59,14 +60,27 @@ impl ProveDump {
     }
 
     async fn prove(&self, trial: &Trial<'_>, prover: &Prover<'_>, dump: &Dump) -> Result<Evidence> {
+        let major = dump.manifest.postgres.split(['.', ' ']).next().unwrap_or_default();
+        // A newer PostgreSQL reads older dumps, and the proof says what it was restored with.
+        if major.parse::<u32>().ok() > instance(trial)?.version.parse().ok() {
+            prover.same_major(major)?;
+        }
         let all = self.held(prover, dump).await?;
         prover.room_for(all.iter().map(|one| one.held.bytes).sum())?;
+        let needs = all.iter().flat_map(|one| one.held.needs.iter().cloned()).collect();
+        let lacks = prover.lacks(&needs).await?;
+        if !lacks.is_empty() {
+            return Err(prover.refuse(&lacks, &BTreeMap::new()));
+        }
         let globals = dump.objects(What::Globals).next().ok_or_else(|| {
             Error::new(codes::PROVE_FAILED, format!("the dump {} has no globals", dump.manifest.taken))
         })?;
         let begun = tokio::time::Instant::now();
         let _started = prover.text("scratch", &[], Input::nothing(), Duration::from_secs(300)).await?;
-        let _roles = prover.sealed("globals", dump, globals).await?;
+        let _loaded = prover.sealed("globals", dump, globals).await?;
+        let declared = prover.sealed("roles", dump, globals).await?;
+        let there = prover.text("roles_there", &[], Input::nothing(), Duration::from_secs(300)).await?;
+        let roles = roles(&declared, &there)?;
         let mut files = Vec::new();
         let (mut facts, mut differences) = (Vec::new(), Vec::new());
         let (mut tables, mut rows, mut sequences) = (0, 0, 0);
@@ -99,7 +113,9 @@ impl ProveDump {
             prover.name(),
             dump.age(at).as_secs_f64() / 3600.0
         ));
-        facts.push("the globals (roles and their settings) were applied without an error".to_owned());
+        facts.push(format!(
+            "the globals were applied without an error; {roles} roles, by their names, are all there"
+        ));
         facts.push(format!("restored with PostgreSQL {} on {}", instance(trial)?.version, prover.name()));
         facts.push(
             "read with the key for restores and the age identity of the workspace, nothing from the server"
@@ -129,6 +145,22 @@ impl ProveDump {
         };
         let proofs = self.components.iter().map(proof).collect();
         Ok(Evidence { files, facts, proofs, ..Evidence::default() })
+    }
+}
+
+/// How many roles a dump declares. All of them must be there.
+fn roles(declared: &str, there: &str) -> Result<usize> {
+    let there: BTreeSet<&str> = there.lines().collect();
+    let missing: Vec<String> = declared
+        .lines()
+        .filter(|name| !there.contains(name))
+        .map(|name| format!("role {name} is missing"))
+        .collect();
+    match (declared.lines().count(), missing.is_empty()) {
+        // Every cluster has its first role.
+        (0, _) => Err(differ("the dump", &["its globals declare no role".to_owned()])),
+        (number, true) => Ok(number),
+        (_, false) => Err(differ("what was restored from the dump", &missing)),
     }
 }
 
@@ -189,7 +221,19 @@ impl StepKind for ProveDump {
 
 #[cfg(test)]
 mod tests {
-    use super::differ;
+    use super::{differ, roles};
+
+    #[test]
+    fn a_role_that_was_not_loaded_is_missed() {
+        assert_eq!(roles("app\npostgres", "app\npostgres\nother").unwrap(), 2);
+        assert!(
+            roles("\"Odd name\"\npostgres", "postgres")
+                .unwrap_err()
+                .to_string()
+                .contains("role \"Odd name\" is")
+        );
+        assert!(roles("", "postgres").is_err());
+    }
 
     #[test]
     fn differences_are_named_and_counted() {

@@ -1,24 +1,25 @@
 //! `prove_restore`: a restore on another host, compared with production at exact points, table by table.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::common::bytes;
 use super::kind::{Effect, Evidence, Failure, Findings, Scope, StepKind, WayBack};
 use super::pgbackrest::{Backup, Info, RepoPath, Stanza};
 use super::prove_dump::differ;
 use super::prover::digests::{Copy, Description};
-use super::prover::{COUNTS_FOR, LONG, Prover, Said, Secret, grade, host_of, memory};
+use super::prover::{LONG, Prover, Said, Secret, grade, host_of, memory};
 use crate::access::{Hands, Input, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
-use crate::journal::record::{Before, EvidenceRef, Grade, Observed, Outputs, Proof};
+use crate::journal::record::{Before, Grade, Observed, Outputs};
 use crate::name::{ComponentName, HostName};
 use crate::units::Size;
 
 mod backrest;
+mod gathered;
 mod source;
 
+use gathered::{Gathered, figure, said_number};
 use source::{Server, Source};
 
 /// Restoring on the prover.
@@ -29,11 +30,14 @@ const RESTORE: &str = concat!(include_str!("prover/common.sh"), include_str!("pr
 /// logical slot's exported snapshot; there every table of every database is compared in count and content with what
 /// that snapshot held, under live writes. Large objects and sequences are compared and stated separately, unlogged and
 /// foreign tables are named as not compared. Then the recovery is ended, and `pg_amcheck` (every index entry) and
-/// `pg_checksums` read all of it. Where `wal_level` is not `logical`, only a canary row is followed: it is there when it
-/// was committed before the point, and not when after; such a proof is graded *canary only*.
+/// `pg_checksums` read all of it. Where no slot can be had (`wal_level` is not `logical`, or every slot is in use), only a
+/// canary row is followed: it is there when it was committed before the point, and not when after; such a proof is graded
+/// *canary only*. What the databases need of the prover (locales, extensions, the major version) is looked at before
+/// anything is restored.
 ///
 /// The throwaway has its own user, folder, port and socket, archives nothing, loads no library, has bounded memory and is
-/// *seen* to reach nothing but the object storage. It is destroyed afterwards, also on failure, also by the next run.
+/// *seen* to reach nothing but the object storage. It is destroyed afterwards, also on failure, also by the next run; where nobody
+/// comes back, by a timer on the prover, and after a power cut by its next start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProveRestore {
@@ -58,6 +62,8 @@ enum Target {
     Canary {
         /// The point.
         lsn: String,
+        /// Why nothing more is compared.
+        why: String,
     },
 }
 
@@ -65,53 +71,49 @@ impl Target {
     fn lsn(&self) -> &str {
         match self {
             Self::Database(point) => &point.lsn,
-            Self::Canary { lsn } => lsn,
+            Self::Canary { lsn, why: _ } => lsn,
         }
     }
 }
 
-/// What a proof gathers on its way.
-#[derive(Default)]
-struct Gathered {
-    facts: Vec<String>,
-    files: Vec<EvidenceRef>,
-    measured: BTreeMap<String, f64>,
-    differences: Vec<String>,
-}
-
-impl Gathered {
-    fn measure(&mut self, name: &str, figure: f64) {
-        *self.measured.entry(name.to_owned()).or_default() += figure;
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn figure(number: u64) -> f64 {
-    number as f64
-}
-
-fn said_number(said: &Said, word: &str) -> f64 {
-    said.get(word).and_then(|text| text.parse().ok()).unwrap_or(0.0)
-}
-
-/// What pgBackRest says where it cannot decrypt its own index, or the index is damaged in both of its copies.
+/// What pgBackRest says where it cannot read its own index.
 const UNREADABLE: &str = "unable to load info file";
 
-fn unreadable() -> Error {
-    let what = "the repository cannot be decrypted with the pass phrase in [pgbackrest] cipher_pass (or both copies of its \
-                index are damaged)";
-    Error::new(codes::PROVE_PASS, what).state("nothing was restored")
+/// Why the index cannot be read: the pass phrase is wrong where it opens none of the repository's indexes.
+fn unreadable(indexes: &Said) -> Error {
+    let (code, what) = match indexes.get("opens") {
+        None => (
+            codes::PROVE_PASS,
+            "the pass phrase in [pgbackrest] cipher_pass does not open the repository: none of its indexes can be decrypted"
+                .to_owned(),
+        ),
+        Some(index) => (
+            codes::PROVE_DAMAGED,
+            format!(
+                "the repository's index is damaged in both of its copies (backup.info, or archive.info); the pass phrase is \
+                 right, for it opens {index}"
+            ),
+        ),
+    };
+    Error::new(code, what).state("nothing was restored")
 }
 
 /// The newest backup that could be restored.
 fn newest(info: &Info) -> Result<&Backup> {
-    if info.status.code == 99 {
-        return Err(unreadable());
-    }
     info.backup.iter().filter(|b| b.error != Some(true)).max_by_key(|b| b.timestamp.stop).ok_or_else(|| {
         let what = format!("the repository holds no backup: {}", info.status.message);
         Error::new(codes::PROVE_NO_BACKUP, what).state("nothing was restored")
     })
+}
+
+/// What was read of production and of the repository before the restore.
+struct Read {
+    server: Server,
+    known: Backup,
+    targets: Vec<Target>,
+    segment: String,
+    archive_seconds: f64,
+    got: Gathered,
 }
 
 impl ProveRestore {
@@ -124,21 +126,40 @@ impl ProveRestore {
 
     async fn info(&self, prover: &Prover<'_>) -> Result<Info> {
         let text = prover.text("info", &[self.stanza.as_str()], Input::nothing(), LONG).await?;
-        // What cannot be decrypted is quoted in it as it is.
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if text.contains(UNREADABLE) {
-            return Err(unreadable());
-        }
         // With a wrong pass phrase it quotes what it decrypted, control characters and all, which no JSON may hold.
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if text.contains(UNREADABLE) {
+            return Err(unreadable(
+                &prover.part("indexes", &[self.stanza.as_str()], Input::nothing(), LONG).await?,
+            ));
+        }
         let value = serde_json::from_str(&text)
             .map_err(|e| Error::new(codes::PGBACKREST_ODD, "pgbackrest info printed no JSON").source(e))?;
         Info::parse(value)
     }
 
+    /// What can be seen before anything long begins: the pass phrase opens the repository, a backup is there, it would
+    /// fit, and the prover has what the databases need.
+    async fn look(&self, source: &Source<'_>, server: &Server, prover: &Prover<'_>) -> Result<Backup> {
+        source.not_stopped().await?;
+        prover.same_major(server.major())?;
+        let mut needs = BTreeSet::new();
+        for database in &server.databases {
+            needs.extend(source.needs(database).await?);
+        }
+        let lacks = prover.lacks(&needs).await?;
+        if !lacks.is_empty() {
+            return Err(prover.refuse(&lacks, &source.packages(server.major(), &lacks).await?));
+        }
+        let info = self.info(prover).await?;
+        let known = newest(&info)?;
+        prover.room_for(known.info.size.max(server.bytes))?;
+        Ok(known.clone())
+    }
+
     async fn targets(&self, source: &Source<'_>, server: &Server, got: &mut Gathered) -> Result<Vec<Target>> {
-        if server.wal_level != "logical" {
-            return Ok(vec![Target::Canary { lsn: source.plant_canary().await? }]);
+        if let Some(why) = server.no_slot() {
+            return Ok(vec![Target::Canary { lsn: source.plant_canary().await?, why }]);
         }
         let mut targets = Vec::new();
         let begun = tokio::time::Instant::now();
@@ -173,7 +194,7 @@ impl ProveRestore {
                 got.measure("sequences", figure(found.sequences as u64));
                 got.facts.push(format!("{}, at {}", point.held.sentence(&found), point.lsn));
             }
-            Target::Canary { lsn } => {
+            Target::Canary { lsn, why } => {
                 let seen = prover.text("canary", &[mark], Input::nothing(), LONG).await?;
                 if seen != "before" {
                     let is = if seen.is_empty() { "neither is there" } else { &seen };
@@ -182,24 +203,24 @@ impl ProveRestore {
                     ));
                 }
                 got.facts.push(format!(
-                    "canary only, for wal_level is not logical: the row committed before {lsn} is there, the one committed \
-                     after it is not; nothing else was compared"
+                    "a canary only, for {why}: the row committed before {lsn} is there, the one committed after it is not; \
+                     nothing else was compared"
                 ));
             }
         }
         Ok(())
     }
 
-    async fn prove(&self, trial: &Trial<'_>, source: &Source<'_>, prover: &Prover<'_>) -> Result<Evidence> {
-        let mut got = Gathered::default();
-        let server = source.server().await?;
-        let info = self.info(prover).await?;
-        let known = newest(&info)?;
-        prover.room_for(known.info.size.max(server.bytes))?;
-        let targets = self.targets(source, &server, &mut got).await?;
+    async fn prove(
+        &self,
+        trial: &Trial<'_>,
+        source: &Source<'_>,
+        prover: &Prover<'_>,
+        read: Read,
+    ) -> Result<Evidence> {
+        let Read { server, known, targets, segment, archive_seconds, mut got } = read;
         let first =
             targets.first().ok_or_else(|| Error::new(codes::PROVE_FAILED, "the server has no database"))?;
-        let (segment, archive_seconds) = source.force_archive().await?;
 
         let begun = tokio::time::Instant::now();
         let restored =
@@ -239,88 +260,6 @@ impl ProveRestore {
             Target::Canary { .. } => Grade::CanaryOnly,
         };
         Ok(self.evidence(trial, got, grade))
-    }
-
-    /// The facts that are not about one database.
-    #[expect(clippy::too_many_arguments, reason = "one place that says everything")]
-    fn state(
-        &self,
-        trial: &Trial<'_>,
-        source: &Source<'_>,
-        prover: &Prover<'_>,
-        server: &Server,
-        got: &mut Gathered,
-        label: &str,
-        segment: &str,
-        checked: &Said,
-    ) -> Result<()> {
-        let s3 = super::prover::rclone::s3(trial)?;
-        let seconds = |name: &str| got.measured.get(name).copied().unwrap_or(0.0);
-        let mut facts = vec![format!(
-            "backup {label} of {} (PostgreSQL {}) from s3://{}{}, restored on {} and replayed to exact points under live writes",
-            source.name(),
-            server.version,
-            s3.bucket,
-            self.repo_path.as_str(),
-            prover.name()
-        )];
-        facts.push(format!(
-            "a full restore takes {:.1} s: from an empty folder to answering queries at the point ({})",
-            seconds("restore_seconds"),
-            bytes(server.bytes)
-        ));
-        let timeout = match server.archive_timeout {
-            0 => "archive_timeout is off, so a quiet server may hold back a segment for ever".to_owned(),
-            n => format!("archive_timeout is {n} s"),
-        };
-        let archive = seconds("archive_seconds");
-        facts.push(match server.unarchived {
-            Some(age) => format!(
-                "how much could be lost, measured when the proof began: the newest archived segment was {age:.1} s old, and {} \
-                 of WAL were written since; archiving a segment takes {archive:.1} s; {timeout}",
-                bytes(server.unarchived_bytes)
-            ),
-            None => format!("how much could be lost: archiving a segment takes {archive:.1} s; {timeout}"),
-        });
-        facts.push(format!("the WAL up to {segment} was forced into the archive and used"));
-        facts.append(&mut got.facts);
-        let amcheck = checked.get("amcheck").map_or("said nothing", String::as_str);
-        let checksums = match checked.get("checksums").map_or("said nothing", String::as_str) {
-            "off" => {
-                "the cluster has no page checksums, so pages could not be checked by themselves".to_owned()
-            }
-            said => format!("pg_checksums: {said}"),
-        };
-        facts.push(format!("pg_amcheck --heapallindexed over every database: {amcheck}; {checksums}"));
-        if !server.left_out.is_empty() {
-            facts.push(format!(
-                "not compared, templates or closed to connections: {}",
-                server.left_out.join(", ")
-            ));
-        }
-        facts.push(
-            "with the key for restores and the pass phrase of the workspace, and nothing from the server itself".to_owned(),
-        );
-        facts.push(prover.apart());
-        got.facts = facts;
-        Ok(())
-    }
-
-    fn evidence(&self, trial: &Trial<'_>, got: Gathered, grade: Grade) -> Evidence {
-        let at = trial.now();
-        let proof = |component: &ComponentName| Proof {
-            place: None,
-            property: "restore".to_owned(),
-            component: component.as_str().to_owned(),
-            grade,
-            facts: got.facts.clone(),
-            measured: got.measured.clone(),
-            at,
-            expires: at + COUNTS_FOR,
-            evidence: got.files.clone(),
-        };
-        let proofs = self.components.iter().map(proof).collect();
-        Evidence { files: got.files.clone(), facts: got.facts.clone(), proofs, ..Evidence::default() }
     }
 }
 
@@ -373,12 +312,29 @@ impl StepKind for ProveRestore {
 
     async fn verify(&self, trial: &Trial<'_>) -> Result<Evidence> {
         let source = Source::of(trial)?;
+        let server = source.server().await?;
         let prover = self.prepared(trial).await?;
-        let proven = self.prove(trial, &source, &prover).await;
-        let dropped = source.drop_canary().await;
-        let proven = prover.finish(proven).await?;
-        dropped?;
-        Ok(proven)
+        let looked = self.look(&source, &server, &prover).await;
+        let known = prover.finish(looked).await?;
+        // Digests may take hours; meanwhile nothing lies on the prover, and nothing there waits for us.
+        let canary = server.no_slot().is_some();
+        let proven = async {
+            let mut got = Gathered::default();
+            let targets = self.targets(&source, &server, &mut got).await?;
+            let (segment, archive_seconds) = source.force_archive().await?;
+            let read = Read { server, known, targets, segment, archive_seconds, got };
+            let prover = self.prepared(trial).await?;
+            let proven = self.prove(trial, &source, &prover, read).await;
+            prover.finish(proven).await
+        };
+        let proven = proven.await;
+        if canary {
+            let dropped = source.drop_canary().await;
+            let proven = proven?;
+            dropped?;
+            return Ok(proven);
+        }
+        proven
     }
 
     async fn undo(&self, _hands: &Hands<'_>) -> Result<(), Failure> {
@@ -388,7 +344,7 @@ impl StepKind for ProveRestore {
 
 #[cfg(test)]
 mod tests {
-    use super::{ProveRestore, newest};
+    use super::{ProveRestore, newest, unreadable};
     use crate::diagnostic::codes;
     use crate::step::pgbackrest::tests::{INFO, parsed};
 
@@ -396,9 +352,17 @@ mod tests {
     fn the_newest_backup_is_found_and_its_absence_is_named() {
         assert_eq!(newest(&parsed(INFO)).unwrap().label, "20261121-091513F");
         assert_eq!(newest(&parsed("[]")).unwrap_err().code(), codes::PROVE_NO_BACKUP);
-        let locked = r#"[{"archive":[],"backup":[],"cipher":"aes-256-cbc","db":[],"name":"main","repo":[],"status":{"code":99,
-          "lock":{"backup":{"held":false}},"message":"[CryptoError] unable to load info file"}}]"#;
-        assert_eq!(newest(&parsed(&locked.replace('\n', ""))).unwrap_err().code(), codes::PROVE_PASS);
+    }
+
+    #[test]
+    fn a_wrong_pass_phrase_and_a_damaged_index_are_told_apart() {
+        let said = |word: &str| [(word.to_owned(), "archive/main/archive.info".to_owned())].into();
+        assert_eq!(unreadable(&said("shut")).code(), codes::PROVE_PASS);
+        let damaged = unreadable(&said("opens"));
+        assert_eq!(damaged.code(), codes::PROVE_DAMAGED);
+        assert!(
+            damaged.to_string().contains("the pass phrase is right, for it opens archive/main/archive.info")
+        );
     }
 
     #[test]

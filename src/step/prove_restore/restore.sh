@@ -6,6 +6,16 @@ backrest() { confined pgbackrest --config="$base/pgbackrest.conf" "$@"; }
 # Arguments: stanza.
 info() { backrest --stanza="$1" --output=json --log-level-console=off --log-level-stderr=error info; }
 
+# Arguments: stanza. Which of the repository's indexes open with the pass phrase: each begins with the same word. What
+# they hold is a key, and stays here.
+indexes() {
+  local index begins
+  for index in archive/"$1"/archive.info{,.copy} backup/"$1"/backup.info{,.copy}; do
+    begins=$(backrest --log-level-console=off --log-level-stderr=off repo-get "$index" 2>/dev/null | head -c 10 | tr -cd '[:print:]') || :
+    if [ "$begins" = '[backrest]' ]; then echo "opens $index"; else echo "shut $index"; fi
+  done
+}
+
 # Arguments: stanza, LSN. Restores the newest backup that ended before the LSN, and says which and how long it took.
 restore() {
   local stanza=$1 lsn=$2 begun ended
@@ -19,8 +29,9 @@ restore() {
   # What the server that is proven was told by ALTER SYSTEM is not for the throwaway.
   : >"$base/data/postgresql.auto.conf"
   confined "$(bin pg_controldata)" "$base/data" >"$base/log/control"
+  echo "$stanza" >"$base/settings/stanza"
   configure
-  echo "restore_command = 'pgbackrest --config=$base/pgbackrest.conf --log-level-console=off --log-level-stderr=info --stanza=$stanza --pg1-path=$base/data archive-get %f \"%p\"'" >>"$base/postgresql.conf"
+  fetch_wal
   echo "backup $(sed -n 's/.*restore backup set \([^ ,]*\).*/\1/p' "$base/log/restore" | head -1)"
   echo "restored_seconds $(awk -v a="$begun" -v b="$ended" 'BEGIN {print b - a}')"
   du -sB1 "$base/data" | awk '{print "restored_bytes " $1}'
@@ -32,34 +43,63 @@ restore() {
 damaged() {
   local label
   label=$(sed -n 's/.*restore backup set \([^ ,]*\).*/\1/p' "$base/log/restore" | head -1)
-  if [ -n "$label" ] && ! grep -qE 'CryptoError|unable to load info' "$base/log/restore"; then
+  if [ -n "$label" ]; then
     backrest --stanza="$1" --set="$label" --log-level-console=info verify 2>&1 |
       sed -nE "s/.*INFO: (invalid (checksum|size)|missing[a-z ]*|file missing) '(.*)'.*/invalid object \3/p" | head -5 >&2
   fi
   die "pgBackRest could not restore: $(grep -E -A3 'ERROR|ASSERT' "$base/log/restore" | head -20)"
 }
 
+fetch_wal() {
+  echo "restore_command = 'pgbackrest --config=$base/pgbackrest.conf --log-level-console=off --log-level-stderr=info --stanza=$(setting stanza) --pg1-path=$base/data archive-get %f \"%p\"'" >>"$base/postgresql.conf"
+}
+
+# Takes the settings anew from the control file, which follows the primary's.
+raise() {
+  halt
+  confined "$(bin pg_controldata)" "$base/data" >"$base/log/control"
+  configure
+  fetch_wal
+}
+
+# What the server has logged since the mark.
+logged() { tail -c "+$((mark + 1))" "$base/log/server"; }
+
+# Waits until the recovery pauses, or the server ends.
+paused() {
+  local state=''
+  serve 2>/dev/null || return 1
+  while state=$(ask postgres --command='SELECT pg_get_wal_replay_pause_state()' 2>/dev/null) || systemctl --quiet is-active "$server"; do
+    [ "$state" != paused ] || return 0
+    sleep 0.1
+  done
+  return 1
+}
+
 # Arguments: LSN. Goes on with the recovery to this point, and waits there. Only forwards.
 pause_at() {
-  local lsn=$1 begun state='' mark
+  local lsn=$1 begun mark is=running
   begun=$(date +%s.%N)
   halt
   echo "recovery_target_lsn = '$lsn'" >"$base/target.conf"
   chown "$user:" "$base/target.conf"
-  mark=$(stat -c %s "$base/log/server" 2>/dev/null || echo 0)
-  serve 2>/dev/null || said_by_server "$mark"
-  while state=$(ask postgres --command='SELECT pg_get_wal_replay_pause_state()' 2>/dev/null) || systemctl --quiet is-active "$server"; do
-    [ "$state" != paused ] || break
-    sleep 0.1
+  for _ in 1 2 3 4 5; do
+    mark=$(stat -c %s "$base/log/server" 2>/dev/null || echo 0)
+    if paused; then is=paused; else is=ended; fi
+    # It also pauses, or ends, where the primary was given more than this has; the control file says by now how much.
+    logged | grep 'insufficient parameter settings' >/dev/null || break
+    is=short
+    raise
   done
-  [ "$state" = paused ] || said_by_server "$mark"
+  [ "$is" = paused ] || said_by_server
+  logged | grep 'recovery stopping before WAL location' >/dev/null || die "recovery paused, and not at $lsn: $(logged | tail -3)"
   ask postgres --command="SELECT 'paused_at ' || pg_last_wal_replay_lsn() || E'\nlast_transaction ' || coalesce(extract(epoch FROM pg_last_xact_replay_timestamp())::text, '')"
   echo "replay_seconds $(awk -v a="$begun" -v b="$(date +%s.%N)" 'BEGIN {print b - a}')"
 }
 
 # What stopped the server: its own words, and those of the command that fetches WAL.
 said_by_server() {
-  tail -c "+$(($1 + 1))" "$base/log/server" | grep -E 'FATAL|PANIC|ERROR|unable to find|restored log file|HINT|invalid' | tail -12 >&2
+  logged | grep -E 'FATAL|PANIC|ERROR|unable to find|restored log file|HINT|invalid' | tail -12 >&2 || :
   die "the throwaway did not reach the point"
 }
 
@@ -86,6 +126,6 @@ canary() {
 }
 
 case $what in
-prepare | canary | info | restore | pause_at | digest | finish | clean) "$what" "$@" ;;
+prepare | needs | canary | info | indexes | restore | pause_at | digest | finish | clean) "$what" "$@" ;;
 *) die "there is no part called $what" ;;
 esac

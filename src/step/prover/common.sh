@@ -1,7 +1,8 @@
 #!/bin/bash
 # The throwaway on the prover: made, asked, destroyed. Runs as root; what it starts runs as a user of its own, in units
 # of its own, with no way out of the machine but to the object storage. Everything is below one folder, and `clean`
-# finds all of it by name, also what a killed run left behind.
+# finds all of it by name, also what a killed run left behind. Where nobody comes back to it, it cleans itself up: a timer
+# does, a while after the last part ended; after a power cut the folder goes when the machine starts.
 # This is the common part; what a step adds follows it and ends with the choice of what to do.
 # Arguments: what to do, then that part's own. Secrets come by standard input and stay in files of mode 0600.
 set -euo pipefail
@@ -13,25 +14,41 @@ shift
 base=/var/lib/hactl-scratch/prove
 user=hactl-prove
 server=hactl-prove-postgres.service
+# Locked by each part while it runs; its time is when the last one ended.
+alive=$base.alive
+sweeper=hactl-sweep-prove
+# So many seconds without a part, and the throwaway goes. Nothing that takes longer lies between two parts.
+lease=900
+# Nothing of a proof runs longer, whatever becomes of who started it.
+longest=25h
 
 die() { echo "$*" >&2; exit 70; }
 setting() { cat "$base/settings/$1"; }
 bin() { echo "/usr/lib/postgresql/$(setting version)/bin/$1"; }
 
+# What a role of the restored databases was told of time limits and encodings is not for proofs.
+unhurried() {
+  local options='-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0'
+  [ "$(setting version)" -lt 17 ] || options="$options -c transaction_timeout=0"
+  echo "$options"
+}
+
 # The limits of everything that runs here (a dash in the name of a slice would make a parent of it). A private /etc/hosts pins the storage's address, so no name is looked up.
 limits() {
   limits=(--quiet --slice=hactlprove.slice --uid="$user" --working-directory="$base" --setenv=LC_ALL=C --setenv=PGTZ=UTC
+    --setenv=PGOPTIONS="$(unhurried)"
     --property=MemoryMax="$(setting memory)" --property=MemorySwapMax=0 --property=Nice=10
     --property=IOSchedulingClass=idle --property=NoNewPrivileges=yes --property=ProtectSystem=strict
     --property=ReadWritePaths="$base" --property=PrivateTmp=yes --property=ProtectHome=yes --property=UMask=0077
     --property=InaccessiblePaths=-/run/postgresql --property=InaccessiblePaths=-/var/lib/postgresql
-    --property=BindReadOnlyPaths="$base/hosts:/etc/hosts" --property=LimitCORE=0)
+    --property=BindReadOnlyPaths="$base/hosts:/etc/hosts" --property=LimitCORE=0
+    --property=RuntimeMaxSec="$longest")
 }
 confined() { limits; systemd-run --wait --pipe --collect --service-type=exec "${limits[@]}" -- "$@"; }
 # Arguments: database, then more for psql. A name may hold anything, so it goes by the environment.
 ask() {
   limits
-  limits+=(--setenv=PGDATABASE="$1" --setenv=PGHOST="$base/socket" --setenv=PGUSER=postgres)
+  limits+=(--setenv=PGCLIENTENCODING=UTF8 --setenv=PGDATABASE="$1" --setenv=PGHOST="$base/socket" --setenv=PGUSER=postgres)
   shift
   systemd-run --wait --pipe --collect --service-type=exec "${limits[@]}" -- \
     psql --no-psqlrc --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 "$@"
@@ -51,6 +68,32 @@ clean() {
   if command -v nft >/dev/null; then nft delete table inet hactl_prove 2>/dev/null || :; fi
   rm -rf --one-file-system -- "$base"
   if id "$user" >/dev/null 2>&1; then userdel -- "$user" 2>/dev/null || die "the user $user could not be removed"; fi
+  systemctl stop "$sweeper.timer" 2>/dev/null || :
+  systemctl reset-failed "$sweeper.service" 2>/dev/null || :
+  rm -f -- "$base.sweep" "$alive" /etc/tmpfiles.d/hactl-prove.conf
+}
+
+# What the timer does: nothing while a part runs, or one ended just now.
+sweep() {
+  exec 8>>"$alive"
+  flock --nonblock --exclusive 8 || exit 0
+  [ $(($(date +%s) - $(stat -c %Y "$alive"))) -ge "$lease" ] || exit 0
+  echo "nobody has come back to the restored copy for $lease s: it is removed"
+  clean
+}
+
+# Sees to it that the throwaway goes even if nobody ever comes back.
+see_to_the_end() {
+  {
+    printf 'export LC_ALL=C\nset -euo pipefail\nbase=%q user=%q alive=%q sweeper=%q lease=%q\n' "$base" "$user" "$alive" "$sweeper" "$lease"
+    declare -f die clean sweep
+    printf '{ sweep; exit; }\n'
+  } >"$base.sweep"
+  mkdir -p /etc/tmpfiles.d
+  printf 'R! %s*\nr! %s\n' "$base" /etc/tmpfiles.d/hactl-prove.conf >/etc/tmpfiles.d/hactl-prove.conf
+  chmod 644 /etc/tmpfiles.d/hactl-prove.conf
+  systemd-run --quiet --unit="$sweeper" --on-active=30 --on-unit-inactive=30 --timer-property=AccuracySec=5 \
+    --description='hactl: removes a restored copy that nobody comes back to' -- /bin/bash "$base.sweep"
 }
 
 # Is a TCP port reached? As root, or under the throwaway's limits.
@@ -63,11 +106,13 @@ prepare() {
   local version=$1 memory=$2 host=$3 port=$4 uid name length addresses control open=0 tried=0
   shift 4
   clean
+  exec 8>>"$alive"
+  flock --shared --wait 60 8
   command -v nft >/dev/null || die "nft is not installed, so the throwaway cannot be kept from the network: install nftables"
-  [ -x "/usr/lib/postgresql/$version/bin/postgres" ] || die "PostgreSQL $version is not installed here"
+  [ -x "/usr/lib/postgresql/$version/bin/postgres" ] || die "PostgreSQL $version is not installed here: install postgresql-$version"
+  see_to_the_end
   useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
   uid=$(id -u "$user")
-  mkdir -p /var/lib/hactl-scratch && chmod 711 /var/lib/hactl-scratch
   mkdir "$base" "$base/settings" "$base/socket" "$base/lock" "$base/spool" "$base/log" "$base/tablespaces"
   echo "$version" >"$base/settings/version"
   echo "$memory" >"$base/settings/memory"
@@ -108,6 +153,19 @@ prepare() {
   df --output=avail -B1 "$base" | awk 'NR == 2 {print "available " $1}'
 }
 
+# Input: what the databases need, a line each, with its sort before the name. Prints what is not here.
+needs() {
+  local sort name version
+  version=$(setting version)
+  while read -r sort name; do
+    case $sort in
+      locale) if env LC_ALL="$name" locale 2>&1 >/dev/null | grep 'Cannot set' >/dev/null; then echo "$sort $name"; fi ;;
+      extension) [ -e "/usr/share/postgresql/$version/extension/$name.control" ] || echo "$sort $name" ;;
+      *) die "nobody knows what $sort is" ;;
+    esac
+  done
+}
+
 memory_limited() {
   if grep -qw memory /sys/fs/cgroup/cgroup.controllers 2>/dev/null; then echo "memory limited"; else echo "memory unlimited"; fi
 }
@@ -135,6 +193,7 @@ ssl = off
 restart_after_crash = off
 lc_messages = 'C'
 hot_standby = on
+log_min_error_statement = panic
 max_standby_archive_delay = -1
 recovery_target_inclusive = off
 recovery_target_action = pause
@@ -176,3 +235,13 @@ digest() {
     echo 'COMMIT;'
   } | ask "$database" --set=copy="$copy" --file=-
 }
+
+# Every part keeps the throwaway alive while it runs, and a while longer.
+mkdir -p /var/lib/hactl-scratch && chmod 711 /var/lib/hactl-scratch
+exec 8>>"$alive"
+flock --shared --wait 60 8 || die "another clean-up of the throwaway does not end"
+trap '[ ! -e "$alive" ] || touch -- "$alive"' EXIT
+case $what in
+prepare | clean) ;;
+*) [ -d "$base/settings" ] || die "the throwaway was removed, for nothing was heard for $lease s" ;;
+esac

@@ -5,6 +5,7 @@
 -- A table's digest: the SHA-256 of each row's text (columns by name, generated ones too), taken as four 64-bit
 -- numbers, each summed over all rows without overflow; then the SHA-256 of the row count and the four sums. It depends
 -- on neither the order of rows nor any collation, and, unlike an XOR, tells how often equal rows occur.
+SET LOCAL client_encoding = 'UTF8';
 SET LOCAL TimeZone = 'UTC';
 SET LOCAL DateStyle = 'ISO, YMD';
 SET LOCAL IntervalStyle = 'postgres';
@@ -42,8 +43,9 @@ $query$,
    FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-  AND (c.relkind = 'r' OR (c.relkind = 'm' AND :'copy' = 'physical'))
+  AND (c.relkind = 'r' OR (c.relkind = 'm' AND c.relispopulated AND :'copy' = 'physical'))
   AND (c.relpersistence = 'p' OR (c.relpersistence = 'u' AND :'copy' = 'logical'))
+  AND NOT (:'copy' = 'logical' AND :is_of_an_extension)
 ORDER BY c.oid
 \gexec
 
@@ -69,10 +71,17 @@ FROM (
 SELECT pg_catalog.json_build_object('kind', 'excluded', 'name', pg_catalog.format('%I.%I', n.nspname, c.relname), 'why',
   CASE WHEN c.relkind = 'f' THEN 'a foreign table, whose rows are kept elsewhere'
        WHEN c.relkind = 'p' THEN 'a partitioned table, whose rows are in its partitions'
-       WHEN c.relkind = 'm' THEN 'a materialized view, which a dump computes anew'
+       WHEN c.relkind = 'm' AND :'copy' = 'logical' THEN 'a materialized view, which a dump computes anew'
+       WHEN c.relkind = 'm' AND c.relpersistence = 'p' THEN 'a materialized view that was never filled'
+       WHEN c.relkind IN ('r', 'S') AND :'copy' = 'logical' AND :is_of_an_extension
+         THEN 'a table or sequence of an extension, which a dump makes anew'
+       WHEN c.relkind = 'S' THEN 'an unlogged sequence'
        ELSE 'an unlogged table, which no WAL restores' END)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-  AND (c.relkind IN ('f', 'p') OR (c.relkind = 'm' AND (:'copy' = 'logical' OR c.relpersistence <> 'p'))
-       OR (c.relkind = 'r' AND c.relpersistence = 'u' AND :'copy' = 'physical'))
+  AND (c.relkind IN ('f', 'p')
+       OR (c.relkind = 'm' AND (:'copy' = 'logical' OR c.relpersistence <> 'p' OR NOT c.relispopulated))
+       OR (c.relkind = 'r' AND c.relpersistence = 'u' AND :'copy' = 'physical')
+       OR (c.relkind = 'S' AND c.relpersistence = 'u')
+       OR (c.relkind IN ('r', 'S') AND :'copy' = 'logical' AND :is_of_an_extension))
 ORDER BY 1::text;

@@ -3,7 +3,8 @@
 //! Invariant: a comparison that finds nothing to compare is no success, and what is not compared is listed with its
 //! reason. What a digest covers is said in `digest.sql`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::Deserialize;
 
@@ -23,6 +24,56 @@ enum Line {
     SequenceBefore(SequenceLine),
     Sequence(SequenceLine),
     Excluded { name: String, why: String },
+    Needs(Need),
+}
+
+/// What a machine must have so that a database works there; no backup holds it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(tag = "what", content = "name", rename_all = "snake_case")]
+pub(in crate::step) enum Need {
+    /// A locale of the C library.
+    Locale(String),
+    /// The files of an extension.
+    Extension(String),
+}
+
+impl Need {
+    pub(in crate::step) fn words(&self) -> String {
+        match self {
+            Self::Locale(name) => format!("the locale {name}"),
+            Self::Extension(name) => format!("the extension {name}"),
+        }
+    }
+
+    /// How it is put there; `from` says which package brings an extension, where that is known.
+    pub(in crate::step) fn install(&self, from: &BTreeMap<String, String>) -> String {
+        match self {
+            Self::Locale(name) => {
+                format!("add {name} to /etc/locale.gen and run locale-gen (package locales)")
+            }
+            Self::Extension(name) => match from.get(name) {
+                Some(package) => format!("install the package {package}"),
+                None => format!("install the package that brings the extension {name}"),
+            },
+        }
+    }
+
+    /// What a line of `needs.sql` says; none where it is no such line.
+    pub(in crate::step) fn parse(line: &str) -> Option<Self> {
+        match serde_json::from_str(line) {
+            Ok(Line::Needs(need)) => Some(need),
+            Ok(_) | Err(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locale(name) => write!(f, "locale {name}"),
+            Self::Extension(name) => write!(f, "extension {name}"),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,6 +122,7 @@ pub(in crate::step) struct Description {
     sequences_before: BTreeMap<String, Sequence>,
     sequences: BTreeMap<String, Sequence>,
     pub(in crate::step) excluded: BTreeMap<String, String>,
+    pub(in crate::step) needs: BTreeSet<Need>,
 }
 
 /// How a copy was made, which decides how far ahead a sequence may be.
@@ -88,6 +140,8 @@ pub(in crate::step) struct Comparison {
     pub(in crate::step) tables: usize,
     pub(in crate::step) rows: u64,
     pub(in crate::step) sequences: usize,
+    /// Sequences that begin again at their end, so that none of their values is behind another.
+    pub(in crate::step) cycling: usize,
     /// How far the furthest sequence is ahead of what was handed out.
     pub(in crate::step) ahead: i128,
     /// One sentence for each difference.
@@ -105,17 +159,29 @@ impl Description {
             match line {
                 Line::Point { lsn } => all.lsn = Some(lsn),
                 Line::Database { name, encoding, collate, bytes, server } => {
+                    if !all.name.is_empty() {
+                        return Err(odd(format!(
+                            "they are of the databases {} and {name} at once",
+                            all.name
+                        )));
+                    }
                     all.name = name;
                     all.encoding = encoding;
                     all.collate = collate;
                     all.bytes = bytes;
                     all.server = server;
                 }
-                Line::Table { name, rows, digest } => drop(all.tables.insert(name, Rows { rows, digest })),
+                Line::Table { name, rows, digest } => {
+                    // Two descriptions in one, or a name that was not read right: what is left says too little.
+                    if all.tables.insert(name.clone(), Rows { rows, digest }).is_some() {
+                        return Err(odd(format!("the table {name} is there twice")));
+                    }
+                }
                 Line::LargeObjects { rows, digest } => all.large_objects = Rows { rows, digest },
                 Line::SequenceBefore(line) => drop(all.sequences_before.insert(line.name, line.sequence)),
                 Line::Sequence(line) => drop(all.sequences.insert(line.name, line.sequence)),
                 Line::Excluded { name, why } => drop(all.excluded.insert(name, why)),
+                Line::Needs(need) => drop(all.needs.insert(need)),
             }
         }
         // Every database has this line, however empty it is; without it something was cut off.
@@ -147,6 +213,9 @@ impl Description {
             (n, _) => {
                 text.push_str(&format!("; {n} sequences, none behind what was handed out before the point"))
             }
+        }
+        if found.cycling > 0 {
+            text.push_str(&format!("; not compared: {} × a sequence that cycles", found.cycling));
         }
         let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
         for why in self.excluded.values() {
@@ -189,6 +258,8 @@ impl Description {
             let (is, should) = (copy.large_objects.rows, self.large_objects.rows);
             differ(format!("large objects differ: {is} of them instead of {should}, or with other content"));
         }
+        found.cycling = self.sequences.values().filter(|sequence| sequence.cycles).count();
+        let mut differ = |text: String| found.differences.push(text);
         let mut ahead = i128::MIN;
         for (name, after) in self.sequences.iter().filter(|(_, sequence)| !sequence.cycles) {
             // Made between the two readings: nothing was handed out before.
@@ -222,7 +293,7 @@ impl Description {
 
 #[cfg(test)]
 mod tests {
-    use super::{Copy, Description};
+    use super::{Copy, Description, Need};
 
     const CELL: &str = r#"{"kind" : "sequence_before", "name" : "app.s", "last" : 90, "called" : true, "increment" : 1, "cache" : 1, "cycles" : false}
 {"kind" : "point", "lsn" : "0/B4B4060"}
@@ -272,6 +343,36 @@ mod tests {
         assert!(differences(&at(134))[0].contains("more than WAL explains"));
         let logical = cell().compare(&Description::parse(&at(101)).unwrap(), Copy::Logical);
         assert_eq!(logical.differences.len(), 1);
+    }
+
+    #[test]
+    fn a_table_that_is_there_twice_is_refused() {
+        let table = CELL.lines().find(|line| line.contains("app.tenants")).unwrap();
+        let twice = format!("{CELL}{table}\n");
+        assert!(Description::parse(&twice).unwrap_err().to_string().contains("app.tenants is there twice"));
+        assert!(Description::parse(&format!("{CELL}{CELL}")).is_err());
+    }
+
+    #[test]
+    fn a_sequence_that_cycles_is_not_compared_and_that_is_said() {
+        let cycles = CELL.replace("\"cycles\" : false", "\"cycles\" : true");
+        let held = Description::parse(&cycles).unwrap();
+        let behind = Description::parse(&cycles.replace("\"last\" : 100", "\"last\" : 1")).unwrap();
+        let found = held.compare(&behind, Copy::Physical);
+        assert_eq!((found.sequences, found.cycling, found.differences.len()), (0, 1, 0));
+        assert!(held.sentence(&found).contains("not compared: 1 × a sequence that cycles"));
+        assert!(!cell().sentence(&cell().compare(&cell(), Copy::Physical)).contains("cycles"));
+    }
+
+    #[test]
+    fn what_a_database_needs_is_read_and_told() {
+        let needs = r#"{"kind" : "needs", "what" : "extension", "name" : "postgis"}"#;
+        let held = Description::parse(&format!("{CELL}{needs}\n")).unwrap();
+        assert_eq!(held.needs.first(), Some(&Need::Extension("postgis".into())));
+        assert_eq!(Need::parse(needs), held.needs.first().cloned());
+        assert_eq!(Need::parse("psql: error"), None);
+        let from = [("postgis".to_owned(), "postgresql-17-postgis-3".to_owned())].into();
+        assert!(held.needs.first().unwrap().install(&from).contains("postgresql-17-postgis-3"));
     }
 
     #[test]

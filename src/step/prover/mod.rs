@@ -1,9 +1,10 @@
 //! What the steps that read backups share: the throwaway on the prover, digests, and the configuration of rclone.
 //!
 //! Invariant: whatever is made on the prover lies below one folder, belongs to one user and runs in units of one name,
-//! so that cleaning finds all of it, also what a killed run left behind. Production is only read.
+//! so that cleaning finds all of it, also what a killed run left behind. Beside it are only what removes it when nobody
+//! comes back: a timer, and a line for systemd-tmpfiles. Production is only read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -19,17 +20,21 @@ use crate::name::{HostName, RoleName};
 use crate::units::Size;
 use crate::workspace::Host;
 
-use self::digests::Copy;
+use self::digests::{Copy, Need};
 
 mod cause;
 pub(super) mod digests;
 pub(super) mod rclone;
 
 /// Prints digests of everything in a database; see the file for what they cover.
-pub(super) const DIGEST_SQL: &str = include_str!("digest.sql");
+pub(super) const DIGEST_SQL: &str =
+    concat!(include_str!("extension.sql"), include_str!("digest.sql"), include_str!("needs.sql"));
 
 /// Prints how far every sequence is.
-pub(super) const SEQUENCES_SQL: &str = include_str!("sequences.sql");
+pub(super) const SEQUENCES_SQL: &str = concat!(include_str!("extension.sql"), include_str!("sequences.sql"));
+
+/// Prints what a machine must have so that a database works there.
+pub(super) const NEEDS_SQL: &str = include_str!("needs.sql");
 
 /// The folder on the prover below which everything is.
 pub(super) const BASE: &str = "/var/lib/hactl-scratch/prove";
@@ -97,6 +102,7 @@ pub(super) struct Prover<'a> {
     script: &'static str,
     identity: Option<SecretString>,
     bucket: String,
+    version: String,
     /// What preparing found: `available` bytes, whether `memory` is limited.
     pub(super) found: Said,
 }
@@ -143,6 +149,7 @@ impl<'a> Prover<'a> {
             script,
             identity: None,
             bucket: s3.bucket.clone(),
+            version: version.clone(),
             found: Said::new(),
         };
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -208,7 +215,37 @@ impl<'a> Prover<'a> {
     pub(super) async fn sealed(&self, part: &'static str, dump: &Dump, sealed: &Sealed) -> Result<String> {
         let object = format!("s3:{}/{}", self.bucket, dump.key(&sealed.object));
         let identity = self.identity.as_ref().map_or_else(Input::nothing, Input::from);
-        self.text(part, &[&object], identity, LONG).await
+        self.text(part, &[&object, &sealed.sha256], identity, LONG).await
+    }
+
+    /// Which of these things the prover does not have.
+    pub(super) async fn lacks(&self, needs: &BTreeSet<Need>) -> Result<Vec<Need>> {
+        let wanted: String = needs.iter().map(|need| format!("{need}\n")).collect();
+        let text = self.text("needs", &[], Input::from(wanted.into_bytes()), SHORT).await?;
+        Ok(needs.iter().filter(|need| text.lines().any(|line| line == need.to_string())).cloned().collect())
+    }
+
+    /// The refusal that names what is not there, and what brings it.
+    pub(super) fn refuse(&self, lacks: &[Need], from: &BTreeMap<String, String>) -> Error {
+        let list = lacks.iter().map(Need::words).collect::<Vec<_>>().join(", ");
+        let what = format!("{} lacks what the databases need: {list}", self.name());
+        let how = lacks.iter().map(|need| need.install(from)).collect::<Vec<_>>().join("; ");
+        Error::new(codes::PROVE_LACKS, what).host(self.name()).state("nothing was restored").next(how)
+    }
+
+    /// Refuses where the databases are of another major version than what is installed here for them.
+    pub(super) fn same_major(&self, is: &str) -> Result<()> {
+        if is == self.version {
+            return Ok(());
+        }
+        let what = format!(
+            "the databases are of PostgreSQL {is}, and hactl.toml says {} ([postgres] version)",
+            self.version
+        );
+        Err(Error::new(codes::PROVE_LACKS, what)
+            .host(self.name())
+            .state("nothing was restored")
+            .next(format!("set it to {is}, and install postgresql-{is} on {}", self.name())))
     }
 
     /// Refuses where the data would not fit.

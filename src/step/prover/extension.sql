@@ -1,0 +1,3 @@
+-- Whether a relation `c` is an extension's own. A dump makes an extension anew, so it leaves out the rows of the extension's own tables; only what the extension marks
+-- as its user's configuration is dumped, whole where there is no condition.
+\set is_of_an_extension '(EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid WHERE d.classid = ''pg_catalog.pg_class''::pg_catalog.regclass AND d.objid = c.oid AND d.refclassid = ''pg_catalog.pg_extension''::pg_catalog.regclass AND d.deptype = ''e'' AND coalesce(x.extcondition[pg_catalog.array_position(x.extconfig, c.oid)], ''no row'') <> ''''))'
