@@ -17,6 +17,8 @@ mod machines;
 mod others;
 mod outside;
 mod phase0;
+mod proof;
+mod proof_fails;
 mod seal;
 mod secrets;
 mod sign;
@@ -40,6 +42,8 @@ const TESTS: &[&[Test]] = &[
     ssh::TESTS,
     slice::TESTS,
     phase0::TESTS,
+    proof::TESTS,
+    proof_fails::TESTS,
 ];
 
 fn main() -> ExitCode {
