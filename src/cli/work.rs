@@ -186,7 +186,7 @@ fn give_back(_workspace: &Workspace) {}
 /// The command as it was typed, for the lock and the journal.
 fn typed() -> String {
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
-    std::iter::once("hactl".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+    shell_words::join(std::iter::once("hactl".to_owned()).chain(words))
 }
 
 /// Refuses to begin where a host was changed by another workspace, or by another copy of this journal.

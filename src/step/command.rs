@@ -81,7 +81,7 @@ impl StepKind for RunCommand {
 
     fn way_back(&self) -> WayBack {
         match (&self.undo, &self.irreversible) {
-            (Some(argv), _) => WayBack::Compensate(format!("runs {}", argv.join(" "))),
+            (Some(argv), _) => WayBack::Compensate(format!("runs {}", shell_words::join(argv))),
             (None, Some(why)) => WayBack::Irreversible { why: why.clone() },
             (None, None) => WayBack::Irreversible { why: "the runbook names no way back".to_owned() },
         }
@@ -94,7 +94,7 @@ impl StepKind for RunCommand {
             Verdict::Fails => Observed::NotApplied {
                 change: Change {
                     summary: self.change.clone(),
-                    details: vec![format!("runs as {}: {}", self.user, self.argv.join(" "))],
+                    details: vec![format!("runs as {}: {}", self.user, shell_words::join(&self.argv))],
                 },
                 before: Before::default(),
             },
