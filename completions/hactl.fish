@@ -38,6 +38,7 @@ complete -c hactl -n "__fish_hactl_needs_command" -f -a "resume" -d 'Go on after
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "approve" -d 'Answer a step\'s gate ahead of its run'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "status" -d 'Show where the run stands, what is proven, and what to type next'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "proof" -d 'Show what was proven, how strongly, and until when it counts'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "report" -d 'Write down what a run was: one Markdown file, one HTML page'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "journal" -d 'Show what happened, or check that the journal is whole'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "host" -d 'Pin the key of a host'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "runbook" -d 'List, print or eject the bundled runbooks'
@@ -141,6 +142,13 @@ complete -c hactl -n "__fish_hactl_using_subcommand proof; and __fish_seen_subco
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand proof; and __fish_seen_subcommand_from show" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand proof; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand report" -l run -d 'Of this run [default: the last one]' -r
+complete -c hactl -n "__fish_hactl_using_subcommand report" -l to -d 'The folder for both files [default: reports, beside hactl.toml]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand report" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand report" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand report" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"

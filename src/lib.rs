@@ -27,6 +27,7 @@ pub mod probe;
 pub mod proof;
 pub mod redact;
 pub mod render;
+pub mod report;
 pub mod runbook;
 pub mod sealed;
 pub mod secret;

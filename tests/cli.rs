@@ -5,6 +5,7 @@
 mod common;
 
 use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
@@ -266,6 +267,44 @@ fn the_golden_journal_is_told_in_words() {
       now:     the journal's 33 records are whole; what they name as evidence is not
       next:    restore .hactl/evidence from a copy
     "#);
+}
+
+#[test]
+fn a_report_is_written_from_the_journal_alone() {
+    let place = small();
+    assert_snapshot!(place.hactl(&["report"]), @"
+    exit 2
+    --- stderr
+    error[no_run]: there is no run to report
+      next:    hactl phase run 0
+    ");
+    place.write(".hactl/journal.jsonl", include_str!("golden/journal-v1.jsonl"));
+    assert_snapshot!(place.hactl(&["report"]), @"
+    exit 0
+    --- stdout
+    wrote [DIR]/reports/run-1.md
+    wrote [DIR]/reports/run-1.html
+    ");
+    let read = |name: &str| std::fs::read_to_string(place.path().join(name)).unwrap();
+    assert!(read("reports/run-1.md").starts_with("# cell0 on cell0: report of a run\n"));
+    assert!(read("reports/run-1.html").starts_with("<!DOCTYPE html>"));
+    let mode = |name: &str| std::fs::metadata(place.path().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("reports/run-1.md"), mode("reports/run-1.html")), (0o600, 0o600));
+    assert_snapshot!(place.hactl(&["report", "--to", "audit", "--output", "json"]), @r#"
+    exit 0
+    --- stdout
+    {"event":"report_written","run":"run-1","markdown":"audit/run-1.md","html":"audit/run-1.html"}
+    "#);
+    assert_snapshot!(place.hactl(&["report", "--run", "run-2"]), @"
+    exit 2
+    --- stderr
+    error[usage]: the journal has no run run-2
+      now:     its runs are: run-1
+      next:    hactl report    (of the last one)
+    ");
+    // hactl.toml names the folder, and need not be valid any more.
+    place.write("hactl.toml", "");
+    assert_eq!(place.hactl(&["report"]).status, 0);
 }
 
 #[test]

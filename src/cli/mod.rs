@@ -18,6 +18,7 @@ pub mod plan;
 pub mod proof;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub mod rehearse;
+pub mod report;
 pub mod resume;
 pub mod runbook;
 pub mod runtime;
@@ -124,6 +125,8 @@ pub enum Command {
     Status(status::StatusArgs),
     /// Show what was proven, how strongly, and until when it counts
     Proof(proof::ProofArgs),
+    /// Write down what a run was: one Markdown file, one HTML page
+    Report(report::ReportArgs),
     /// Show what happened, or check that the journal is whole
     Journal(journal::JournalArgs),
     /// Pin the key of a host
@@ -167,6 +170,7 @@ fn carry_out(cli: &Cli) -> Result<u8> {
         Command::Approve(command) => command.run(&cli.global, &out)?,
         Command::Status(command) => command.run(&cli.global, &out)?,
         Command::Proof(command) => command.run(&cli.global, &out)?,
+        Command::Report(command) => command.run(&cli.global, &out)?,
         Command::Journal(command) => command.run(&cli.global, &out)?,
         Command::Host(command) => command.run(&cli.global, &out)?,
         Command::Runbook(command) => command.run(&out)?,

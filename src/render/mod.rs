@@ -11,6 +11,7 @@ pub mod lines;
 pub mod out;
 pub mod panic;
 pub mod plan;
+pub mod report;
 pub mod status;
 pub mod words;
 

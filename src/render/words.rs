@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::event::Event;
 use crate::journal::record::{
-    AttemptNumber, Grade, How, Mode, Observed, Operator, Place, Proof, Record, Signed,
+    Approval, AttemptNumber, Grade, How, Mode, Observed, Operator, Place, Proof, Record, Signed,
 };
 use crate::proof::{Freshness, freshness};
 use crate::redact::Redactor;
@@ -137,19 +137,7 @@ pub fn of_record(record: &Record) -> Told {
         Record::Planned { plan } => Told::run(Kind::Passing, format!("plan {} recorded", plan.short())),
         Record::Observed { place, observed } => of_observed(place, observed),
         Record::AwaitingApproval { place, .. } => Told::at(place, Kind::Passing, "waits for approval"),
-        Record::Approved(approval) => {
-            let by = &approval.by;
-            let told = match &approval.how {
-                How::Confirmed => format!("approved by {by} (confirmed at the prompt)"),
-                How::Typed => format!("approved by {by} (name typed at the prompt)"),
-                How::Rehearsed => format!("approved by {by} (answered by --yes in a rehearsal)"),
-                How::Signed(signed) => {
-                    let Signed { principal, key, .. } = signed.as_ref();
-                    format!("approved by {principal} (signed with {key}, brought in by {by})")
-                }
-            };
-            Told::at(&approval.place, Kind::Lasting, told)
-        }
+        Record::Approved(approval) => Told::at(&approval.place, Kind::Lasting, approved(approval)),
         Record::Intended { place, attempt: AttemptNumber(1), change, .. } => {
             Told::at(place, Kind::Lasting, format!("changing: {}", change.summary))
         }
@@ -214,6 +202,21 @@ fn of_decision(place: &Place, observed: &Observed, by: Option<&Operator>) -> Tol
         }
         Observed::Running(what) => Told::at(place, Kind::Bad, format!("still in doubt, it runs: {what}")),
         Observed::Indeterminate(why) => Told::at(place, Kind::BadEnd, format!("still IN DOUBT: {why}")),
+    }
+}
+
+/// By whom and how a gate was answered, in words.
+#[must_use]
+pub fn approved(approval: &Approval) -> String {
+    let by = &approval.by;
+    match &approval.how {
+        How::Confirmed => format!("approved by {by} (confirmed at the prompt)"),
+        How::Typed => format!("approved by {by} (name typed at the prompt)"),
+        How::Rehearsed => format!("approved by {by} (answered by --yes in a rehearsal)"),
+        How::Signed(signed) => {
+            let Signed { principal, key, .. } = signed.as_ref();
+            format!("approved by {principal} (signed with {key}, brought in by {by})")
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) const IN_THE_LAB: &[&str] = &[
     "hactl status",
     "hactl resume",
     "hactl journal verify",
+    "hactl report",
 ];
 
 /// Those that need nothing but hactl itself.
