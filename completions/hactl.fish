@@ -122,7 +122,7 @@ complete -c hactl -n "__fish_hactl_using_subcommand approve" -s h -l help -d 'Pr
 complete -c hactl -n "__fish_hactl_using_subcommand status" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand status" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
-complete -c hactl -n "__fish_hactl_using_subcommand status" -l offline -d 'Do not ask the bucket how old the newest dump is'
+complete -c hactl -n "__fish_hactl_using_subcommand status" -l offline -d 'Do not ask the server and the bucket how archiving and backups do'
 complete -c hactl -n "__fish_hactl_using_subcommand status" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand proof; and not __fish_seen_subcommand_from list show" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F

@@ -1,7 +1,7 @@
 //! Where a run stands: every place, every component, and what to type next.
 //!
 //! Invariant: it is read from the files and the journal alone, so it is true of what hactl knows, not of the world;
-//! only `plan` and `phase verify` look at the world.
+//! only `plan` and `phase verify` look at the world. What the world is asked for beside it is how backups do right now.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -14,9 +14,11 @@ use crate::name::{FleetName, PhaseId, RunId, RunbookName};
 use crate::proof::{self, Freshness, Standing};
 use crate::runbook::{Phase, Runbook, Step};
 use crate::session::Files;
-use crate::step::StepKind as _;
-use crate::step::nightly_dump::NightlyDump;
 use crate::workspace::Workspace;
+
+mod backups;
+
+pub use backups::{ArchivingStatus, BackupStatus, JobStatus, Newest};
 
 /// Where everything stands.
 #[derive(Clone, Debug, Serialize)]
@@ -38,25 +40,11 @@ pub struct Status {
     pub phases: Vec<PhaseStatus>,
     /// The components, in order.
     pub components: Vec<ComponentStatus>,
-    /// The newest dump in the bucket, where a runbook takes one every night and somebody looked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dump: Option<DumpStatus>,
+    /// How archiving and backups do right now, where a runbook has set them up and somebody looked.
+    #[serde(flatten)]
+    pub backups: Option<BackupStatus>,
     /// What to type next, the first one first.
     pub next: Vec<String>,
-}
-
-/// What looking for the newest good dump found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DumpStatus {
-    /// It is there, and not older than a night.
-    Fresh(Timestamp),
-    /// It is there, and a night was missed.
-    Stale(Timestamp),
-    /// There is none.
-    None,
-    /// The bucket could not be looked at, and why.
-    Unknown(String),
 }
 
 /// The run.
@@ -168,6 +156,17 @@ pub fn places(workspace: &Workspace, step: &Step) -> Vec<Place> {
 }
 
 impl Status {
+    /// The same, with what looking at the backups found; their troubles come first in what to do next.
+    #[must_use]
+    pub fn with(mut self, backups: BackupStatus, now: Timestamp) -> Self {
+        let troubles = backups.next(now);
+        if !troubles.is_empty() {
+            self.next.retain(|next| !next.starts_with("nothing"));
+            self.next.splice(0..0, troubles);
+        }
+        Self { backups: Some(backups), ..self }
+    }
+
     /// Reads it off.
     #[must_use]
     pub fn of(
@@ -197,20 +196,10 @@ impl Status {
             unreadable: files.unreadable.clone(),
             phases,
             components,
-            dump: None,
+            backups: None,
             next,
         }
     }
-}
-
-/// True where the runbook's nightly dump is set up, so that the bucket must hold one that is not older than a night.
-#[must_use]
-pub fn expects_dumps(workspace: &Workspace, runbook: &Runbook, state: &RunState) -> bool {
-    let mut nightly = runbook.steps().filter(|(_, step)| step.action.kind == NightlyDump::NAME);
-    nightly.any(|(_, step)| {
-        let verified = |place: &Place| state.checkpoint(place).is_some_and(|c| c.state == State::Verified);
-        places(workspace, step).iter().any(verified)
-    })
 }
 
 fn phase_status(workspace: &Workspace, phase: &Phase, state: &RunState) -> PhaseStatus {

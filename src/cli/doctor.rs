@@ -7,20 +7,21 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use jiff::SignedDuration;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::{Global, work};
 use crate::access::s3::S3Identity;
-use crate::access::{HostView, PgAccess, View};
+use crate::access::{HostView, View};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::journal::record::Place;
 use crate::name::{FleetName, StepId};
 use crate::render::bars::Waiting;
 use crate::render::{Format, Out, words};
-use crate::secret::SecretRef;
 use crate::transport::s3::BucketState;
-use crate::units::Size;
 use crate::workspace::Workspace;
+
+mod postgres;
 
 /// Arguments of `hactl doctor`.
 #[derive(Debug, clap::Args)]
@@ -66,7 +67,7 @@ impl Found {
         let found =
             Self { next: next.cloned().collect(), ..Self::new(what, Verdict::Fail, error.one_line()) };
         if error.code() == codes::SSH_UNREACHABLE {
-            found.next("is it up, does sshd listen there, are address and port in hactl.toml right?")
+            found.next("is it up? does sshd listen? are address and port right?")
         } else {
             found
         }
@@ -189,9 +190,9 @@ async fn examine_host(view: View<'_>, name: &crate::name::HostName, workspace: &
             format!("answers as {login}, its key is the pinned one{sudo}; {system}"),
         ));
         found.push(examine_clock(&host).await);
-        found.push(examine_disk(&host).await);
+        found.push(examine_disk(&host, "disk", "/var/lib").await);
         found.extend(examine_owner(&host, &workspace.fleet).await);
-        found.extend(examine_postgres(&host, workspace).await);
+        found.extend(postgres::examine(&host, workspace, view.now()).await);
         found
     };
     match tokio::time::timeout(LIMIT, examined).await {
@@ -222,9 +223,10 @@ async fn examine_clock(host: &HostView<'_>) -> Found {
     }
 }
 
-async fn examine_disk(host: &HostView<'_>) -> Found {
-    let what = format!("{} disk", host.name());
-    let disk = match host.disk("/var/lib").await {
+/// The disk that a path is on.
+async fn examine_disk(host: &HostView<'_>, which: &str, path: &str) -> Found {
+    let what = format!("{} {which}", host.name());
+    let disk = match host.disk(path).await {
         Ok(disk) => disk,
         Err(error) => return Found::fail(what, &error),
     };
@@ -233,19 +235,15 @@ async fn examine_disk(host: &HostView<'_>) -> Found {
         free if free < DISK_WARN || free < disk.size / 10 => Verdict::Warn,
         _ => Verdict::Ok,
     };
-    let (free, size) = (rounded(disk.free), rounded(disk.size));
-    Found::new(what, verdict, format!("{free} free of {size} at {}", disk.mount))
-}
-
-/// A size with one decimal in the largest unit that fits: exact bytes help nobody here.
-fn rounded(bytes: u64) -> String {
-    let units = [(1_u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB")];
-    match units.iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => {
-            let tenths = bytes / (unit / 10);
-            format!("{}.{} {name}", tenths / 10, tenths % 10)
-        }
-        None => Size(bytes).to_string(),
+    let (free, size) = (words::size(disk.free), words::size(disk.size));
+    let found = Found::new(what, verdict, format!("{free} free of {size} at {}", disk.mount));
+    match verdict {
+        Verdict::Ok => found,
+        Verdict::Warn | Verdict::Fail => found.next(format!(
+            "sudo du -xh --max-depth=2 {} | sort -h | tail    (on {})",
+            disk.mount,
+            host.name()
+        )),
     }
 }
 
@@ -268,51 +266,6 @@ async fn examine_owner(host: &HostView<'_>, fleet: &FleetName) -> Option<Found> 
     }
 }
 
-async fn examine_postgres(host: &HostView<'_>, workspace: &Workspace) -> Option<Found> {
-    let config = workspace.postgres.as_ref()?;
-    if !host.host().roles.contains(&config.role) {
-        return None;
-    }
-    let what = format!("{} PostgreSQL", host.name());
-    let (version, cluster) = (&config.version, &config.cluster);
-    let clusters = match host.postgres_clusters().await {
-        Ok(clusters) => clusters,
-        Err(error) => return Some(Found::fail(what, &error)),
-    };
-    let found = clusters.iter().find(|c| c.version == *version && c.name == *cluster);
-    Some(match found {
-        None => {
-            let there: Vec<_> = clusters.iter().map(|c| format!("{}/{}", c.version, c.name)).collect();
-            let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-            Found::new(
-                what,
-                Verdict::Fail,
-                format!("there is no cluster {version}/{cluster}; there: {there}"),
-            )
-            .next("see [postgres] in hactl.toml")
-        }
-        Some(found) if !found.status.starts_with("online") => {
-            Found::new(what, Verdict::Fail, format!("cluster {version}/{cluster} is {}", found.status))
-        }
-        Some(_) => match host.postgres("postgres").await {
-            Ok(PgAccess::Ready(_)) => Found::ok(what, format!("cluster {version}/{cluster} answers queries")),
-            Ok(PgAccess::NotYet(_)) => Found::ok(
-                what,
-                format!(
-                    "cluster {version}/{cluster} is online; the role that reads it is made by the runbook"
-                ),
-            ),
-            Ok(PgAccess::NoServer(said)) => Found::new(
-                what,
-                Verdict::Fail,
-                format!("cluster {version}/{cluster} does not answer: {said}"),
-            )
-            .next("see socket_dir and port of [postgres] in hactl.toml"),
-            Err(error) => Found::fail(what, &error),
-        },
-    })
-}
-
 async fn examine_bucket(view: View<'_>, workspace: &Workspace) -> Vec<Found> {
     let Some(config) = &workspace.s3 else { return Vec::new() };
     let what = format!("bucket {}", config.bucket);
@@ -329,9 +282,14 @@ async fn examine_bucket(view: View<'_>, workspace: &Workspace) -> Vec<Found> {
     }];
     if config.restore.is_some() {
         let what = "credential for restores";
-        found.push(match view.s3(S3Identity::Restorer).await {
-            Ok(_) => Found::ok(what, "is at hand"),
-            Err(error) => Found::fail(what, &error),
+        let asked = async { view.s3(S3Identity::Restorer).await?.bucket().await };
+        found.push(match tokio::time::timeout(LIMIT, asked).await {
+            Ok(Ok(BucketState::Exists)) => Found::ok(what, "reads the bucket"),
+            Ok(Ok(BucketState::Missing)) => {
+                Found::ok(what, "is at hand; there is no bucket yet to try it on")
+            }
+            Ok(Err(error)) => Found::fail(what, &error),
+            Err(_elapsed) => Found::new(what, Verdict::Fail, "was not answered"),
         });
     }
     found
@@ -339,19 +297,36 @@ async fn examine_bucket(view: View<'_>, workspace: &Workspace) -> Vec<Found> {
 
 /// The secrets that no check above has used yet.
 async fn examine_secrets(view: View<'_>, workspace: &Workspace) -> Vec<Found> {
-    let mut wanted: Vec<(&str, &SecretRef)> = Vec::new();
-    if let Some(pgbackrest) = &workspace.pgbackrest {
-        wanted.push(("pgbackrest cipher_pass", &pgbackrest.cipher_pass));
-    }
-    if let Some(identity) = workspace.age.as_ref().and_then(|age| age.identity.as_ref()) {
-        wanted.push(("age identity", identity));
-    }
     let mut found = Vec::new();
-    for (name, reference) in wanted {
-        found.push(match view.secret(name, reference).await {
+    if let Some(pgbackrest) = &workspace.pgbackrest {
+        let name = "pgbackrest cipher_pass";
+        found.push(match view.secret(name, &pgbackrest.cipher_pass).await {
             Ok(_) => Found::ok(name, "is at hand"),
             Err(error) => Found::fail(name, &error),
         });
     }
+    if let Some((age, identity)) = workspace.age.as_ref().and_then(|age| Some((age, age.identity.as_ref()?)))
+    {
+        let name = "age identity";
+        found.push(match view.secret(name, identity).await {
+            Ok(identity) if opens(&identity, &age.recipients) => {
+                Found::ok(name, "is at hand, and belongs to a recipient")
+            }
+            Ok(_) => {
+                Found::new(name, Verdict::Fail, "belongs to none of the recipients, so it opens no dump")
+                    .next("age-keygen -y IDENTITY-FILE    (its recipient; compare with [age] recipients)")
+            }
+            Err(error) => Found::fail(name, &error),
+        });
+    }
     found
+}
+
+/// Does one of these identities open what is encrypted to these recipients?
+fn opens(identities: &SecretString, recipients: &[String]) -> bool {
+    let parsed = identities
+        .expose_secret()
+        .lines()
+        .filter_map(|line| line.trim().parse::<age::x25519::Identity>().ok());
+    parsed.into_iter().any(|identity| recipients.contains(&identity.to_public().to_string()))
 }

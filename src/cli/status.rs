@@ -1,38 +1,31 @@
 //! `hactl status`: where the run stands, what is proven, what to type next.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::{Global, doctor, work};
-use crate::access::s3::S3Identity;
 use crate::clock::{Clock as _, SystemClock};
-use crate::diagnostic::{Error, Exit, Result, codes};
-use crate::dumps;
+use crate::diagnostic::{Exit, Result};
 use crate::render::bars::Waiting;
 use crate::render::{self, Format, Out};
 use crate::session::Glance;
-use crate::status::{self, DumpStatus, Status};
+use crate::status::{BackupStatus, Status};
 
 /// Arguments of `hactl status`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 It reads the files and the journal, without the lock, so also while hactl works.
 It says what hactl knows; what the servers say is looked up by `hactl plan` and
-`hactl phase verify N`. Only for the age of the newest dump is the bucket asked,
-once a runbook has set up nightly dumps.
+`hactl phase verify N`. Only how archiving and backups do right now is asked of
+the server and the bucket, once a runbook has set them up.
 
 Examples:
   hactl status
   hactl status --offline --output json | jq .next")]
 pub struct StatusArgs {
-    /// Do not ask the bucket how old the newest dump is
+    /// Do not ask the server and the bucket how archiving and backups do
     #[arg(long)]
     offline: bool,
 }
-
-/// How long the bucket may take to answer.
-const LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -48,11 +41,14 @@ impl StatusArgs {
     /// Every problem of the files, or a damaged journal.
     pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
         let glance = Glance::at(&global.file()?)?;
-        let expects = status::expects_dumps(&glance.workspace, &glance.runbook, &glance.state);
-        let dump = (expects && !self.offline).then(|| newest_dump(global, out, &glance));
+        let wanted = BackupStatus::is_wanted(&glance.workspace, &glance.runbook, &glance.state);
+        let backups = (wanted && !self.offline).then(|| backups(global, out, &glance));
         let now = SystemClock.now();
         let status = Status::of(&glance.workspace, &glance.runbook, &glance.state, &glance.files, now);
-        let status = Status { dump, ..status };
+        let status = match backups {
+            Some(backups) => status.with(backups, now),
+            None => status,
+        };
         match out.format() {
             Format::Human => out.say(render::status::text(&status, now, out))?,
             Format::Json => out.object(&Told { event: "status", status: &status })?,
@@ -61,24 +57,15 @@ impl StatusArgs {
     }
 }
 
-/// Asks the bucket. That it does not answer is part of the status, not a failure of it.
-fn newest_dump(global: &Global, out: &Out, glance: &Glance) -> DumpStatus {
+/// Asks the server and the bucket. That they do not answer is part of the status, not a failure of it.
+fn backups(global: &Global, out: &Out, glance: &Glance) -> BackupStatus {
     if !work::is_there(&glance.workspace) {
-        return DumpStatus::Unknown("the lab is not up".to_owned());
+        return BackupStatus::unknown("the lab is not up");
     }
-    let asked = work::looking(global, out, async |_glance, fleet| {
-        let _waiting = out.is_watched().then(|| Waiting::new("asking the bucket for the newest dump"));
+    let asked = work::looking(global, out, async |glance, fleet| {
+        let _waiting = out.is_watched().then(|| Waiting::new("asking how archiving and backups do"));
         let place = doctor::nowhere()?;
-        let newest = async { dumps::newest(&fleet.world().view(&place).s3(S3Identity::Writer).await?).await };
-        match tokio::time::timeout(LIMIT, newest).await {
-            Ok(newest) => newest,
-            Err(_elapsed) => Err(Error::new(codes::S3_UNREACHABLE, "the bucket does not answer")),
-        }
+        BackupStatus::look(fleet, &glance.state, fleet.world().view(&place)).await
     });
-    match asked {
-        Ok(Some(dump)) if dump.is_stale(SystemClock.now()) => DumpStatus::Stale(dump.taken),
-        Ok(Some(dump)) => DumpStatus::Fresh(dump.taken),
-        Ok(None) => DumpStatus::None,
-        Err(error) => DumpStatus::Unknown(error.one_line()),
-    }
+    asked.unwrap_or_else(|error| BackupStatus::unknown(&error.one_line()))
 }

@@ -5,10 +5,14 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::Out;
-use super::words::{self, count, day, span};
+use super::words::{self, count, day, size, span};
+use crate::backups::{Archiving, Trouble};
 use crate::engine::state::State;
 use crate::proof::{Freshness, Standing};
-use crate::status::{ComponentStatus, DumpStatus, PhaseStatus, PlaceStatus, PropertyStatus, Reached, Status};
+use crate::status::{
+    ArchivingStatus, BackupStatus, ComponentStatus, JobStatus, Newest, PhaseStatus, PlaceStatus,
+    PropertyStatus, Reached, Status,
+};
 
 /// The text, wrapped to `width`, without an end of line.
 #[must_use]
@@ -53,16 +57,9 @@ pub fn text(status: &Status, now: Timestamp, out: &Out) -> String {
             describe_component(&mut text, component, now);
         }
     }
-    if let Some(dump) = &status.dump {
-        let age = |taken: &Timestamp| span(now.duration_since(*taken));
-        let _ = match dump {
-            DumpStatus::Fresh(taken) => writeln!(text, "\nnewest good dump: {} old", age(taken)),
-            DumpStatus::Stale(taken) => {
-                writeln!(text, "\nWARNING: the newest good dump is {} old, a night was missed", age(taken))
-            }
-            DumpStatus::None => writeln!(text, "\nWARNING: there is no good dump in the bucket"),
-            DumpStatus::Unknown(why) => writeln!(text, "\nWARNING: cannot look for the newest dump: {why}"),
-        };
+    if let Some(backups) = &status.backups {
+        text.push('\n');
+        describe_backups(&mut text, backups, now);
     }
     let mut text = words::wrap(&words::clean(&text), width, 6);
     // Commands are not wrapped, so that they can be copied.
@@ -133,4 +130,75 @@ fn describe_component(text: &mut String, component: &ComponentStatus, now: Times
     if wants.is_empty() {
         text.push_str("    the runbook names no proof for it\n");
     }
+}
+
+fn describe_backups(text: &mut String, backups: &BackupStatus, now: Timestamp) {
+    let BackupStatus { archiving, base_backup, dump, jobs } = backups;
+    if let Some((host, archiving)) = archiving {
+        let _ = match archiving {
+            ArchivingStatus::Known(archiving) => writeln!(text, "{}", self::archiving(archiving, now)),
+            ArchivingStatus::Unknown(why) => {
+                writeln!(text, "WARNING: cannot ask {host} how archiving does: {why}")
+            }
+        };
+    }
+    for (what, newest) in [("base backup", base_backup), ("dump", dump)] {
+        let age = |taken: &Timestamp| span(now.duration_since(*taken));
+        let _ = match newest {
+            None => Ok(()),
+            Some(Newest::Fresh(taken)) => writeln!(text, "newest good {what}: {} old", age(taken)),
+            Some(Newest::Stale(taken)) => {
+                writeln!(text, "WARNING: the newest good {what} is {} old, a night was missed", age(taken))
+            }
+            Some(Newest::None) => writeln!(text, "WARNING: there is no good {what} in the bucket"),
+            Some(Newest::Unknown(why)) => {
+                writeln!(text, "WARNING: cannot look for the newest {what}: {why}")
+            }
+        };
+    }
+    for JobStatus { host, unit, trouble, next: _ } in jobs {
+        let _ = writeln!(text, "WARNING: {unit} on {host} {trouble}");
+    }
+}
+
+/// How archiving does, in one sentence; a warning where something is wrong.
+fn archiving(archiving: &Archiving, now: Timestamp) -> String {
+    let seen = seen_of_archiving(archiving, now);
+    match trouble_with_archiving(archiving, now) {
+        None => format!("archiving: {seen}"),
+        Some(trouble) => format!("WARNING: archiving {trouble}: {seen}"),
+    }
+}
+
+/// What is wrong with archiving, as it follows the word.
+#[must_use]
+pub fn trouble_with_archiving(archiving: &Archiving, now: Timestamp) -> Option<String> {
+    const FULL: &str = "PostgreSQL stops when its disk is full";
+    archiving.trouble(now).map(|trouble| match trouble {
+        Trouble::Off => "is OFF, so nothing is archived".to_owned(),
+        Trouble::Failing { segment } => format!("FAILS at {segment} ({FULL})"),
+        Trouble::Stuck => format!("stands still ({FULL})"),
+        Trouble::LittleSpace => format!("has little space left ({FULL})"),
+    })
+}
+
+/// What is seen of archiving.
+#[must_use]
+pub fn seen_of_archiving(archiving: &Archiving, now: Timestamp) -> String {
+    let ago = |at: Timestamp| format!("{} ago", span(now.duration_since(at)));
+    let newest = archiving
+        .last_archived
+        .map_or("no segment archived yet".to_owned(), |at| format!("newest segment archived {}", ago(at)));
+    let waiting = match archiving.waiting {
+        0 => "none waiting".to_owned(),
+        waiting => format!("{waiting} waiting"),
+    };
+    let failed = match (&archiving.last_failed, usize::try_from(archiving.failed)) {
+        (Some((at, _)), Ok(failures @ 1..)) => {
+            format!("{}, the last {}", count(failures, "failure"), ago(*at))
+        }
+        (Some(_) | None, _) => "no failure".to_owned(),
+    };
+    let (wal, free) = (size(archiving.wal_bytes), size(archiving.free));
+    format!("{newest}, {waiting}, {failed}; pg_wal has {wal}, {free} are free there")
 }

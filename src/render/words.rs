@@ -8,6 +8,7 @@ use crate::journal::record::{
 };
 use crate::proof::{Freshness, freshness};
 use crate::redact::Redactor;
+use crate::units::Size;
 use crate::workspace::Workspace;
 
 /// `text` as it may be shown: without the secrets that this process knows, and nothing in it but text. Everything that is
@@ -259,6 +260,19 @@ pub fn count(number: usize, thing: &str) -> String {
 #[must_use]
 pub fn day(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d").to_string()
+}
+
+/// A size with one decimal in the largest unit that fits: exact bytes help nobody.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    let units = [(1_u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB")];
+    match units.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => {
+            let tenths = bytes / (unit / 10);
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
+        None => Size(bytes).to_string(),
+    }
 }
 
 /// How long ago or how long still, in its two largest units.

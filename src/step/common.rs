@@ -21,7 +21,7 @@ pub(super) fn instance<'a>(view: &View<'a>) -> Result<&'a PostgresConfig> {
 }
 
 /// The systemd unit of an instance, as Debian names it.
-pub(super) fn unit(instance: &PostgresConfig) -> String {
+pub(crate) fn unit(instance: &PostgresConfig) -> String {
     format!("postgresql@{}-{}.service", instance.version, instance.cluster)
 }
 

@@ -12,6 +12,7 @@ use crate::access::World;
 use crate::diagnostic::{Code, Error, Result, codes};
 use crate::digest::Digest;
 use crate::engine::seam::{Resolved, Signers, StepTasks, Steps, Task};
+use crate::engine::state::State;
 use crate::journal::record::{Before, Observed, Outputs, Place};
 use crate::journal::{AttemptLabel, IntentRecorded, RollbackRecorded, RunState, TrialRecorded};
 use crate::name::HostName;
@@ -118,6 +119,28 @@ impl Fleet {
         tasks.flat_map(hosts).collect()
     }
 
+    /// The actions that are verified, each with its place.
+    ///
+    /// # Errors
+    /// One of them cannot be resolved any more.
+    pub fn verified(&self, state: &RunState) -> Result<Vec<(Place, Action)>> {
+        let outputs = outputs(state);
+        let mut verified = Vec::new();
+        for (_, step) in self.runbook.steps() {
+            for task in self.tasks(step).tasks {
+                if state.checkpoint(&task.place).is_some_and(|c| c.state == State::Verified) {
+                    let action = step.resolve::<Table>(&self.bindings(&task, &outputs))?;
+                    verified.push((task.place, action));
+                }
+            }
+        }
+        Ok(verified)
+    }
+
+    fn bindings<'a>(&'a self, task: &Task, outputs: &'a StepOutputs) -> Bindings<'a> {
+        Bindings { workspace: &self.workspace, runbook: &self.runbook, host: self.host(task), outputs }
+    }
+
     fn step(&self, task: &Task) -> Result<&Step> {
         let (_, step) = self
             .runbook
@@ -150,14 +173,8 @@ impl Steps for Fleet {
 
     fn resolve(&self, task: &Task, state: &RunState) -> Result<Resolved<Call>> {
         let step = self.step(task)?;
-        let outputs: StepOutputs =
-            state.checkpoints().map(|(place, c)| (place.clone(), c.outputs.clone())).collect();
-        let bindings = Bindings {
-            workspace: &self.workspace,
-            runbook: &self.runbook,
-            host: self.host(task),
-            outputs: &outputs,
-        };
+        let outputs = outputs(state);
+        let bindings = self.bindings(task, &outputs);
         let action = step.resolve::<Table>(&bindings)?;
         let require = step.resolve_require::<Table>(&bindings)?;
         let verify = step.resolve_verify::<Table>(&bindings)?;
@@ -259,6 +276,11 @@ fn is_refusal(code: Code) -> bool {
         codes::ATTEMPT_OWNER_DAMAGED,
     ]
     .contains(&code)
+}
+
+/// What steps gave so far.
+fn outputs(state: &RunState) -> StepOutputs {
+    state.checkpoints().map(|(place, c)| (place.clone(), c.outputs.clone())).collect()
 }
 
 /// The claim of an attempt that may still be out there.

@@ -27,5 +27,6 @@ pub mod s3_restore_credential;
 pub mod secret;
 pub mod table;
 
+pub(crate) use common::unit as postgres_unit;
 pub use kind::{Effect, Evidence, Failure, Finding, Findings, OutputType, Scope, StepKind, WayBack, Weight};
 pub use table::{Action, KindInfo, Table};

@@ -128,6 +128,12 @@ const ENABLE: &str =
 const DISABLE: &str = "set -eu; systemctl --quiet disable --now \"$1\" 2>/dev/null || :; systemctl stop \"$2\" 2>/dev/null || :";
 
 impl NightlyTimer {
+    /// What is done every night.
+    #[must_use]
+    pub fn job(&self) -> Job {
+        self.job
+    }
+
     fn service_text(&self, instance: &PostgresConfig) -> String {
         let command = match self.job {
             Job::Dump => "/etc/hactl/dump/dump.sh".to_owned(),

@@ -81,6 +81,12 @@ fn segments(start: &str, stop: &str, size: u64) -> Option<Vec<String>> {
 }
 
 impl PgBackRestBackup {
+    /// The folder of the bucket that its backups lie in, each in one of its own.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        format!("{}/backup/{}/", self.repo_path.as_str().trim_start_matches('/'), self.stanza.as_str())
+    }
+
     fn outputs_of(backup: &Backup) -> Result<Outputs> {
         Ok(Outputs::from([(output("label")?, OutputValue::String(backup.label.clone()))]))
     }

@@ -12,6 +12,7 @@
 mod backup;
 #[path = "../common/mod.rs"]
 mod common;
+mod health;
 mod kills;
 mod machines;
 mod others;
@@ -35,6 +36,7 @@ type Test = (&'static str, fn());
 const TESTS: &[&[Test]] = &[
     backup::TESTS,
     others::TESTS,
+    health::TESTS,
     machines::TESTS,
     seal::TESTS,
     secrets::TESTS,

@@ -117,7 +117,7 @@ fn said(status: u16, code: Option<&str>, message: Option<&str>, doing: Doing) ->
     match code {
         Some("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthorizationHeaderMalformed") => {
             return Meaning::new(codes::S3_CREDENTIAL, words)
-                .next("compare the key, the secret key and the region of [s3] with the server's");
+                .next("compare the keys and the region in [s3] with the server's");
         }
         Some("RequestTimeTooSkewed") => {
             return Meaning::new(codes::S3_CLOCK, words).next("set this machine's clock: timedatectl");
