@@ -6,7 +6,7 @@ use std::sync::Arc;
 use miette::NamedSource;
 
 use super::{Node, Tree};
-use crate::diagnostic::{Code, Problem, Problems, Source};
+use crate::diagnostic::{Code, Problem, Problems, Source, codes};
 use crate::redact::sanitize_for_terminal;
 
 /// What was found wrong in one file.
@@ -63,6 +63,10 @@ const SECRET_WORDS: &[&str] = &[
     "api_key",
     "apikey",
 ];
+
+/// So many problems of one file are shown. More come only from a file that is something else; and each is drawn with
+/// its lines, which takes the longer, the longer the file is.
+const SHOWN: usize = 100;
 
 impl Found {
     /// Nothing found yet in the file `name`.
@@ -137,6 +141,8 @@ impl Found {
         let source = self.shown();
         // In the order of the file, however they were come upon.
         self.remarks.sort_by_key(|remark| remark.place.as_ref().map_or(0, |(span, _)| span.start));
+        let hidden = self.remarks.len().saturating_sub(SHOWN);
+        self.remarks.truncate(SHOWN);
         problems.extend(self.remarks.into_iter().map(|remark| {
             let mut problem = Problem::new(remark.code, remark.message);
             if let Some((span, label)) = remark.place {
@@ -147,6 +153,12 @@ impl Found {
                 None => problem,
             }
         }));
+        if hidden > 0 {
+            problems.push(
+                Problem::new(codes::FILES_INVALID, format!("{hidden} more problems in {}", self.name))
+                    .help("is this the file that was meant?"),
+            );
+        }
     }
 }
 
@@ -212,8 +224,9 @@ fn secret_lines(text: &str) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, clamp};
+    use super::{Found, SHOWN, clamp};
     use crate::diagnostic::{Problems, codes};
+    use crate::document::Document;
     use crate::render::error::{Look, text as text_of};
     use crate::render::{Format, Out};
 
@@ -241,6 +254,20 @@ mod tests {
         let shown = text_of(&error, Look::Plain, &Out::new(Format::Human));
         assert!(shown.contains("no red") && shown.contains("hidden") && shown.contains("x.toml"), "{shown}");
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+    }
+
+    #[test]
+    fn of_very_many_problems_the_first_are_shown() {
+        let text = "a b\n".repeat(50_000);
+        let document = Document::parse("notes.txt", text.as_bytes());
+        assert_eq!(document.found.count().unwrap(), "50000 problems in notes.txt");
+        let mut problems = Problems::default();
+        document.found.into_problems(&mut problems);
+        let error = problems.into_result(codes::FILES_INVALID, "50000 problems", ()).unwrap_err();
+        assert_eq!(error.file_problems().len(), SHOWN + 1);
+        let shown = text_of(&error, Look::Plain, &Out::new(Format::Human));
+        assert!(shown.contains("notes.txt:100:3") && !shown.contains("notes.txt:101:"), "{shown}");
+        assert!(shown.contains("49900 more problems in notes.txt"), "{shown}");
     }
 
     #[test]
