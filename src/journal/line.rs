@@ -161,7 +161,12 @@ pub fn decode(tail: Tail, bytes: &[u8]) -> Result<Line, Bad> {
     if prev != tail.sum.hex() {
         return Err(Bad::Chain);
     }
-    let record = serde_json::from_slice(after(rest, b"\",\"record\":")?)?;
+    let json = after(rest, b"\",\"record\":")?;
+    let record = match std::str::from_utf8(json) {
+        Ok(text) => serde_json::from_str(text)?,
+        // For the error that says so.
+        Err(_) => serde_json::from_slice(json)?,
+    };
     Ok(Line { seq: Seq(seq), at, prev: tail.sum, sum, record })
 }
 

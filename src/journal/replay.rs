@@ -16,7 +16,7 @@ use super::record::{Approval, AttemptNumber, Epoch, EvidenceRef, Mode, Operator,
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::engine::state::{Illegal, Move, State};
-use crate::name::{FleetName, PhaseId, RunId, RunbookName};
+use crate::name::{FleetName, PhaseId, RunId, RunbookName, StepId};
 
 /// How far the clock may be behind a record before it is refused: clocks are set right in small steps.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(2);
@@ -135,6 +135,12 @@ impl RunState {
     #[must_use]
     pub fn checkpoint(&self, place: &Place) -> Option<&Checkpoint> {
         self.places.get(place)
+    }
+
+    /// Where the places of one step stand.
+    pub fn checkpoints_of(&self, step: &StepId) -> impl Iterator<Item = (&Place, &Checkpoint)> {
+        let first = Place { step: step.clone(), host: None };
+        self.places.range(first..).take_while(move |(place, _)| place.step == *step)
     }
 
     /// Every place that something was recorded about, in the order of their names.

@@ -21,7 +21,7 @@ mod synthetic;
 #[cfg(test)]
 mod tests;
 
-pub use bindings::{Bindings, StepOutputs};
+pub use bindings::{Bindings, Given, StepOutputs};
 pub use load::{Loaded, load, load_kept, parse};
 pub use model::{Call, Component, Gate, Input, Origin, Phase, Role, Runbook, SignedBy, Step};
 pub use value::{InputType, Value};

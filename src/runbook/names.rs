@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::bindings::{Bindings, StepOutputs};
+use super::bindings::{Bindings, Given};
 use super::{Input, InputType, Role, Runbook, Value};
 use crate::diagnostic::{Code, codes};
 use crate::document::suggest;
@@ -76,7 +76,7 @@ pub(super) enum Steps<'a> {
     /// While loading: what the steps before this one declare, and the ids of all.
     Declared { before: &'a BTreeMap<StepId, Declared>, all: &'a BTreeSet<StepId> },
     /// While running: what they gave.
-    Journaled { outputs: &'a StepOutputs, runbook: &'a Runbook },
+    Journaled { outputs: &'a dyn Given, runbook: &'a Runbook },
 }
 
 /// What a step declares.
@@ -268,7 +268,7 @@ impl<'a> Names<'a> {
         Err(RefProblem::new(codes::RUNBOOK_ILL_TYPED_REFERENCE, message).help(help))
     }
 
-    fn journaled_output(&self, place: &str, output: &str, outputs: &StepOutputs, runbook: &Runbook) -> Found {
+    fn journaled_output(&self, place: &str, output: &str, outputs: &dyn Given, runbook: &Runbook) -> Found {
         let name = OutputName::new(output).map_err(|e| RefProblem::unknown(format!("{output:?}: {e}")))?;
         let not_yet = || {
             RefProblem::new(
@@ -279,8 +279,9 @@ impl<'a> Names<'a> {
         for (id, host) in split_place(place) {
             let host = host.or_else(|| self.own_host(&id, runbook));
             let given: Vec<&OutputValue> = outputs
-                .iter()
-                .filter(|(place, _)| place.step == id && (host.is_none() || place.host == host))
+                .by(&id)
+                .into_iter()
+                .filter(|(place, _)| host.is_none() || place.host == host)
                 .filter_map(|(_, values)| values.get(&name))
                 .collect();
             match given.as_slice() {

@@ -1,6 +1,6 @@
 //! The steps of a runbook on a real fleet: what the driver drives in production and in the lab.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use futures_util::future::join_all;
@@ -15,10 +15,10 @@ use crate::engine::seam::{Resolved, Signers, StepTasks, Steps, Task};
 use crate::engine::state::State;
 use crate::journal::record::{Before, Observed, Outputs, Place};
 use crate::journal::{AttemptLabel, IntentRecorded, RollbackRecorded, RunState, TrialRecorded};
-use crate::name::HostName;
+use crate::name::{HostName, StepId};
 use crate::plan::PhaseTasks;
 use crate::probe::{Probe, Verdict};
-use crate::runbook::{Bindings, Phase, Runbook, SignedBy, Step, StepOutputs};
+use crate::runbook::{Bindings, Phase, Runbook, SignedBy, Step};
 use crate::transport::ssh::{AttemptId, AttemptState, Standing};
 use crate::workspace::{Host, Workspace};
 
@@ -31,6 +31,8 @@ pub struct Fleet {
     runbook: Rc<Runbook>,
     workspace: Rc<Workspace>,
     world: World,
+    /// Where each step stands in the runbook: the phase and the step in it.
+    index: BTreeMap<StepId, (usize, usize)>,
 }
 
 /// A resolved action with its probes.
@@ -45,7 +47,11 @@ impl Fleet {
     /// Joins them.
     #[must_use]
     pub fn new(runbook: Rc<Runbook>, workspace: Rc<Workspace>, world: World) -> Self {
-        Self { runbook, workspace, world }
+        let mut index = BTreeMap::new();
+        for (p, phase) in runbook.phases.iter().enumerate() {
+            index.extend(phase.steps.iter().enumerate().map(|(s, step)| (step.id.clone(), (p, s))));
+        }
+        Self { runbook, workspace, world, index }
     }
 
     /// The connections.
@@ -124,12 +130,11 @@ impl Fleet {
     /// # Errors
     /// One of them cannot be resolved any more.
     pub fn verified(&self, state: &RunState) -> Result<Vec<(Place, Action)>> {
-        let outputs = outputs(state);
         let mut verified = Vec::new();
         for (_, step) in self.runbook.steps() {
             for task in self.tasks(step).tasks {
                 if state.checkpoint(&task.place).is_some_and(|c| c.state == State::Verified) {
-                    let action = step.resolve::<Table>(&self.bindings(&task, &outputs))?;
+                    let action = step.resolve::<Table>(&self.bindings(&task, state))?;
                     verified.push((task.place, action));
                 }
             }
@@ -137,16 +142,16 @@ impl Fleet {
         Ok(verified)
     }
 
-    fn bindings<'a>(&'a self, task: &Task, outputs: &'a StepOutputs) -> Bindings<'a> {
-        Bindings { workspace: &self.workspace, runbook: &self.runbook, host: self.host(task), outputs }
+    fn bindings<'a>(&'a self, task: &Task, state: &'a RunState) -> Bindings<'a> {
+        let (workspace, runbook) = (&self.workspace, &self.runbook);
+        Bindings { workspace, runbook, host: self.host(task), outputs: state }
     }
 
     fn step(&self, task: &Task) -> Result<&Step> {
-        let (_, step) = self
-            .runbook
-            .step(&task.place.step)
-            .ok_or_else(|| Error::new(codes::INTERNAL, "the runbook has no such step").at(&task.place))?;
-        Ok(step)
+        let found = self.index.get(&task.place.step);
+        found
+            .and_then(|(p, s)| self.runbook.phases.get(*p)?.steps.get(*s))
+            .ok_or_else(|| Error::new(codes::INTERNAL, "the runbook has no such step").at(&task.place))
     }
 
     fn host(&self, task: &Task) -> Option<&Host> {
@@ -173,8 +178,7 @@ impl Steps for Fleet {
 
     fn resolve(&self, task: &Task, state: &RunState) -> Result<Resolved<Call>> {
         let step = self.step(task)?;
-        let outputs = outputs(state);
-        let bindings = self.bindings(task, &outputs);
+        let bindings = self.bindings(task, state);
         let action = step.resolve::<Table>(&bindings)?;
         let require = step.resolve_require::<Table>(&bindings)?;
         let verify = step.resolve_verify::<Table>(&bindings)?;
@@ -276,11 +280,6 @@ fn is_refusal(code: Code) -> bool {
         codes::ATTEMPT_OWNER_DAMAGED,
     ]
     .contains(&code)
-}
-
-/// What steps gave so far.
-fn outputs(state: &RunState) -> StepOutputs {
-    state.checkpoints().map(|(place, c)| (place.clone(), c.outputs.clone())).collect()
 }
 
 /// The claim of an attempt that may still be out there.
