@@ -60,7 +60,7 @@ struct Case {
 fn text(steps: usize) -> String {
     let mut text = String::from(
         "[runbook]\nname = \"small\"\ntitle = \"Many steps\"\nsummary = \"For measuring.\"\n\n\
-         [inputs.folder]\ntype = \"string\"\ndefault = \"/srv\"\n\n[roles.web]\nhelp = \"where\"\n",
+         [inputs.folder]\ntype = \"string\"\nhelp = \"where\"\ndefault = \"/srv\"\n\n[roles.web]\nhelp = \"where\"\n",
     );
     for step in 0..steps {
         if step % 100 == 0 {
