@@ -21,8 +21,8 @@ pub(crate) const IN_THE_LAB: &[&str] = &[
 /// Those that need nothing but hactl itself.
 pub(crate) const ANYWHERE: &[&str] = &["hactl kinds", "hactl runbook eject cell0"];
 
-/// The command with which this very test is run.
-pub(crate) const TEST: &str = "cargo test";
+/// The command with which this very test is run, and the one that `.ci/run` runs beside it.
+pub(crate) const BY_CI: &[&str] = &["cargo test", ".ci/supply-chain"];
 
 fn text() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
