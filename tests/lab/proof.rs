@@ -185,6 +185,18 @@ fn assert_no_cluster_was_made(lab: &Lab, workspace: &Workspace<'_>) {
 fn without_a_slot() {
     let lab = Lab::up("slots", Scene::SingleServer);
     let workspace = before_the_proofs(&lab);
+    // The WAL may grow to more than the disk holds: no slot is made that would keep it.
+    psql(&lab, "postgres", "ALTER SYSTEM SET max_wal_size = $$2000GB$$");
+    psql(&lab, "postgres", "SELECT pg_reload_conf()");
+    fails(
+        &workspace,
+        RESTORE,
+        "attempt::failed",
+        &["are free where the server keeps its WAL", "a slot could fill the disk"],
+    );
+    psql(&lab, "postgres", "ALTER SYSTEM RESET max_wal_size");
+    psql(&lab, "postgres", "SELECT pg_reload_conf()");
+
     for slot in 0..10 {
         psql(
             &lab,

@@ -94,6 +94,10 @@ fn corrupted_object() {
     fails(&workspace, RESTORE, "prove::damaged", &["is damaged: it is not what was written"]);
     bucket.put(&object, &good);
 
+    bucket.delete(&object);
+    fails(&workspace, RESTORE, "prove::damaged", &["is missing in the bucket"]);
+    bucket.put(&object, &good);
+
     let manifest = one("F/backup.manifest").trim_end_matches(".copy").to_owned();
     let good = bucket.get(&manifest);
     bucket.put(&manifest, &flip(&good, good.len() / 2));

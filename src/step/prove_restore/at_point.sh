@@ -40,7 +40,7 @@ PGOPTIONS=$("${apart[@]}" --command="SELECT string_agg('-c ' || name || '=0', ' 
 export PGOPTIONS
 
 # The slot keeps WAL from being recycled; a full disk would stop the server.
-read -r data needed < <("${apart[@]}" --field-separator=' ' --command="SELECT current_setting('data_directory') || '/pg_wal', pg_size_bytes(current_setting('max_wal_size'))")
+read -r needed data < <("${apart[@]}" --field-separator=' ' --command="SELECT pg_size_bytes(current_setting('max_wal_size')), current_setting('data_directory') || '/pg_wal'")
 free=$(df --output=avail -B1 -- "$data" | tail -1)
 if [ "$free" -lt "$needed" ]; then
   echo "only $((free / 1048576)) MiB are free where the server keeps its WAL ($data), less than its max_wal_size ($((needed / 1048576)) MiB): a slot could fill the disk" >&2

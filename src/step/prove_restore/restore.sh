@@ -45,7 +45,8 @@ damaged() {
   label=$(sed -n 's/.*restore backup set \([^ ,]*\).*/\1/p' "$base/log/restore" | head -1)
   if [ -n "$label" ]; then
     backrest --stanza="$1" --set="$label" --log-level-console=info verify 2>&1 |
-      sed -nE "s/.*INFO: (invalid (checksum|size)|missing[a-z ]*|file missing) '(.*)'.*/invalid object \3/p" | head -5 >&2
+      sed -nE "s/.*INFO: invalid (checksum|size|result [^ ]*) '(.*)'.*/invalid object \2/p; s/.*INFO: (missing[a-z ]*|file missing) '(.*)'.*/missing object \2/p" |
+      head -5 >&2 || :
   fi
   die "pgBackRest could not restore: $(grep -E -A3 'ERROR|ASSERT' "$base/log/restore" | head -20)"
 }
