@@ -12,7 +12,7 @@ mod world;
 
 pub use hands::{FileMode, Hands, HostHands, Psql};
 pub use reads::{HostView, PgAccess};
-pub use trial::{HostTrial, SCRATCH, Trial, TrialCommand, TrialProgram};
+pub use trial::{HostTrial, SCRATCH, Trial, TrialCommand};
 pub use world::{Means, World};
 
 pub use crate::transport::ssh::{Become, Command, Finished, Input, Status};

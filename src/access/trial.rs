@@ -1,7 +1,7 @@
 //! Trial: what verifying may do beyond reading.
 //!
 //! Invariant: it creates and removes only objects that are marked as ours (a canary row in our own schema, a restore
-//! point, a scratch folder on the prover) and are journaled. It runs SQL, and programs of a closed list that cannot
+//! point, a scratch folder on the prover) and are journaled. It runs SQL, and commands of a closed list that cannot
 //! change a service; whoever needs more has a step of their own with an intent.
 
 use std::ops::Deref;
@@ -93,78 +93,34 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// A program that verifying may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TrialProgram {
-    /// `pgbackrest`: check, verify, info; restore into a scratch folder.
-    PgBackRest,
-    /// `pg_restore`: lists a dump, or restores it into a scratch cluster.
-    PgRestore,
-    /// `pg_amcheck`.
-    PgAmcheck,
-    /// `pg_checksums` on a stopped scratch cluster.
-    PgChecksums,
-    /// `pg_dump`, for comparing.
-    PgDump,
-    /// `age`, for decrypting.
-    Age,
-    /// `rclone`, for reading what is in a bucket.
-    Rclone,
-}
-
-impl TrialProgram {
-    fn name(self) -> &'static str {
-        match self {
-            Self::PgBackRest => "pgbackrest",
-            Self::PgRestore => "pg_restore",
-            Self::PgAmcheck => "pg_amcheck",
-            Self::PgChecksums => "pg_checksums",
-            Self::PgDump => "pg_dump",
-            Self::Age => "age",
-            Self::Rclone => "rclone",
-        }
-    }
-
-    /// The program as a command, without arguments yet.
-    #[must_use]
-    pub fn command(self) -> TrialCommand {
-        TrialCommand(Command::new(self.name()))
-    }
-}
-
-/// A command of a program that verifying may run.
+/// A command that verifying may run: one of a closed list, none of which changes a service.
 #[derive(Clone, Debug)]
 pub struct TrialCommand(Command);
 
 impl TrialCommand {
-    /// Adds arguments. Everybody on the host can read them: never a secret.
+    /// `pgbackrest verify` of one backup set, which only reads.
     #[must_use]
-    pub fn args<I: IntoIterator<Item = S>, S: Into<String>>(self, arguments: I) -> Self {
-        Self(self.0.args(arguments))
+    pub fn pgbackrest_verify(stanza: &str, set: &str, within: Duration) -> Self {
+        let command = Command::new("pgbackrest")
+            .args([format!("--stanza={stanza}"), format!("--set={set}")])
+            .args(["--output=text", "--verbose", "--log-level-console=off"])
+            .args(["--log-level-stderr=warn", "--log-level-file=off", "verify"])
+            .as_user("postgres")
+            .within(within);
+        Self(command)
     }
 
-    /// What it reads from its standard input; secrets go here.
+    /// `rclone lsf` of a bucket's top, as the user `postgres`, with the settings in a file on the host.
     #[must_use]
-    pub fn stdin(self, input: impl Into<Input>) -> Self {
-        Self(self.0.stdin(input))
-    }
-
-    /// Runs it as this user.
-    #[must_use]
-    pub fn as_user(self, user: impl Into<String>) -> Self {
-        Self(self.0.as_user(user))
-    }
-
-    /// How long it may take.
-    #[must_use]
-    pub fn within(self, time: Duration) -> Self {
-        Self(self.0.within(time))
-    }
-
-    /// Sets a variable of its environment. Never a secret.
-    #[must_use]
-    pub fn env(self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self(self.0.env(name, value))
+    pub fn rclone_list(bucket: &str, config: &str, ca: Option<&str>) -> Self {
+        let command = Command::new("rclone")
+            .args(["lsf", "--max-depth=1", "--contimeout=30s", "--retries=1", &format!("s3:{bucket}")])
+            .env("RCLONE_CONFIG", config)
+            .as_user("postgres");
+        Self(match ca {
+            Some(ca) => command.env("RCLONE_CA_CERT", ca),
+            None => command,
+        })
     }
 }
 
@@ -199,7 +155,7 @@ impl HostTrial<'_> {
         self.send(&command).await?.ok("SQL failed").map_err(Failure::into_error)
     }
 
-    /// Runs a program of the closed list.
+    /// Runs a command of the closed list.
     ///
     /// # Errors
     /// As [`super::HostHands::run`].

@@ -8,7 +8,7 @@ use super::common::{instance, recall, remember, unverified};
 use super::kind::{Effect, Evidence, Failure, Scope, StepKind, WayBack};
 use super::prover::{DIGEST_SQL, SEQUENCES_SQL, rclone};
 use crate::access::s3::S3Identity;
-use crate::access::{Become, FileMode, Hands, HostView, Input, Trial, TrialProgram, View};
+use crate::access::{Become, FileMode, Hands, HostView, Input, Trial, TrialCommand, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::dumps;
 use crate::journal::record::{Before, Change, Observed, Outputs};
@@ -215,14 +215,9 @@ impl StepKind for NightlyDump {
             );
         }
         let bucket = &rclone::s3(trial)?.bucket;
-        let mut list = TrialProgram::Rclone
-            .command()
-            .args(["lsf", "--max-depth=1", "--contimeout=30s", "--retries=1", &format!("s3:{bucket}")])
-            .env("RCLONE_CONFIG", format!("{FOLDER}/rclone.conf"))
-            .as_user("postgres");
-        if wanted.iter().any(|file| file.name == "ca.pem") {
-            list = list.env("RCLONE_CA_CERT", format!("{FOLDER}/ca.pem"));
-        }
+        let (config, ca) = (format!("{FOLDER}/rclone.conf"), format!("{FOLDER}/ca.pem"));
+        let ca = wanted.iter().any(|file| file.name == "ca.pem").then_some(ca.as_str());
+        let list = TrialCommand::rclone_list(bucket, &config, ca);
         let listed = host.run(&list).await?.ok("rclone does not get along with the bucket");
         let _listed = listed.map_err(Failure::into_error)?;
         let recipients = trial.workspace().age.as_ref().map_or(0, |age| age.recipients.len());

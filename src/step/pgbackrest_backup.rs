@@ -8,7 +8,7 @@ use super::common::{bytes, output, recall, remember, unverified};
 use super::kind::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use super::pgbackrest::{Backup, Info, RepoPath, Stanza, info, info_of};
 use crate::access::s3::S3Identity;
-use crate::access::{Command, Hands, Trial, TrialProgram, View};
+use crate::access::{Command, Hands, Trial, TrialCommand, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
 use crate::units::HumanDuration;
@@ -235,19 +235,7 @@ impl StepKind for PgBackRestBackup {
         let info = info_of(&host, &self.stanza).await?;
         let newest = good(&info).last().copied();
         let backup = newest.ok_or_else(|| unverified("the repository has no full backup of this cluster"))?;
-        let verify = TrialProgram::PgBackRest
-            .command()
-            .args([format!("--stanza={}", self.stanza.as_str()), format!("--set={}", backup.label)])
-            .args([
-                "--output=text",
-                "--verbose",
-                "--log-level-console=off",
-                "--log-level-stderr=warn",
-                "--log-level-file=off",
-                "verify",
-            ])
-            .as_user("postgres")
-            .within(self.within.get());
+        let verify = TrialCommand::pgbackrest_verify(self.stanza.as_str(), &backup.label, self.within.get());
         let finished =
             host.run(&verify).await?.ok("pgbackrest verify failed").map_err(Failure::into_error)?;
         let text = finished.text();

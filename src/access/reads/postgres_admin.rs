@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::super::Psql;
 use super::HostView;
 use crate::diagnostic::{Error, Result, codes};
 use crate::redact::sanitize_for_terminal;
@@ -113,23 +114,15 @@ impl HostView<'_> {
         sql: &'static str,
         variables: &[(&str, &str)],
     ) -> Result<T> {
-        let Some(instance) = &self.world().workspace().postgres else {
+        if self.world().workspace().postgres.is_none() {
             return Err(Error::new(codes::POSTGRES_NONE, "hactl.toml has no [postgres]").next("hactl check"));
-        };
-        let mut psql = Command::new("psql")
-            .args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password"])
-            .args(["--set=ON_ERROR_STOP=1", "--dbname=postgres", "--file=-"])
-            .arg(format!("--host={}", instance.socket_dir.display()))
-            .arg(format!("--port={}", instance.port));
-        for (name, value) in variables {
-            psql = psql.arg(format!("--set={name}={value}"));
         }
+        let psql = Psql::new("postgres", sql);
+        let psql = variables.iter().fold(psql, |psql, (name, value)| psql.set(*name, *value));
         let psql = psql
-            .env("PGAPPNAME", "hactl read")
+            .command(self, "hactl read")
             .env("PGCONNECT_TIMEOUT", "10")
-            .env("PGOPTIONS", "-c default_transaction_read_only=on -c statement_timeout=20s")
-            .stdin(sql)
-            .as_user("postgres");
+            .env("PGOPTIONS", "-c default_transaction_read_only=on -c statement_timeout=20s");
         let finished = self.ask(&psql).await?;
         match finished.status {
             Status::Exited(0) => {
