@@ -59,7 +59,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the workspace's lock without waiting, making the state folder where it is missing.
+    /// Takes the workspace's lock, making the state folder where it is missing.
     ///
     /// # Errors
     /// Somebody else holds it (the error names them), or the file cannot be used.
@@ -76,10 +76,26 @@ impl Lock {
             .mode(0o600)
             .open(dir.lock())
             .map_err(broken)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(e)) => return Err(broken(e)),
-            Err(TryLockError::WouldBlock) => return Err(held(dir)),
+        // A holder that took the lock just now may not have written its name yet, and what stands there may be of one that
+        // was killed: so a name is believed once its process is seen to live. One that ended meanwhile holds nothing.
+        let until = Instant::now() + NAMED_WITHIN;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(e)) => return Err(broken(e)),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            let named: Option<Holder> =
+                std::fs::read(dir.lock()).ok().and_then(|text| serde_json::from_slice(&text).ok());
+            match named {
+                Some(holder) if lives(&holder) => return Err(held(&holder.to_string())),
+                Some(holder) if Instant::now() >= until => {
+                    let why = "it has not said who it is; the last one known was";
+                    return Err(held(&format!("{why} {holder}, which is not to be seen")));
+                }
+                None if Instant::now() >= until => return Err(held("it has not said who it is")),
+                Some(_) | None => std::thread::sleep(Duration::from_millis(5)),
+            }
         }
         let text = serde_json::to_string(&holder)
             .map_err(|e| Error::new(codes::INTERNAL, "a lock's holder has no JSON form").source(e))?;
@@ -104,25 +120,8 @@ impl Lock {
     }
 }
 
-/// The refusal, with the holder's name. A holder that took the lock just now may not have written it yet, and what
-/// stands there may be of one that was killed: so a name is believed once its process is seen to live.
-fn held(dir: &StateDir) -> Error {
-    let until = Instant::now() + NAMED_WITHIN;
-    let who = loop {
-        let found: Option<Holder> =
-            std::fs::read(dir.lock()).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let late = Instant::now() >= until;
-        match found {
-            Some(holder) if lives(&holder) => break holder.to_string(),
-            Some(holder) if late => {
-                break format!(
-                    "it has not said who it is; the last one known was {holder}, which is not to be seen"
-                );
-            }
-            None if late => break "it has not said who it is".to_owned(),
-            Some(_) | None => std::thread::sleep(Duration::from_millis(5)),
-        }
-    };
+/// The refusal.
+fn held(who: &str) -> Error {
     Error::new(codes::LOCK_HELD, format!("another hactl works here: {who}"))
         .state("nothing was changed by this one")
         .next("wait for it, or end it with Ctrl-C where it runs")
