@@ -806,12 +806,16 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__phase__subcmd__rollback)
-            opts="-h --workspace --output --yes --help"
+            opts="-h --decide --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --decide)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --workspace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -828,7 +832,7 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__phase__subcmd__run)
-            opts="-h --skip --reason --rebase --workspace --output --yes --help"
+            opts="-h --skip --reason --step --rebase --take-over --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -839,6 +843,10 @@ _hactl() {
                     return 0
                     ;;
                 --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --step)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1054,7 +1062,7 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__resume)
-            opts="-h --decide --rebase --workspace --output --yes --help"
+            opts="-h --decide --rebase --take-over --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -86,10 +86,12 @@ complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subco
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l skip -d 'Leave this step out; it stays unproven. May be given more than once' -r
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l reason -d 'Why, for the journal' -r
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l step -d 'Carry out only this step, also where it was left out before' -r
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l rebase -d 'Accept what was changed since the run began (files, or hactl), record that, and go on'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l take-over -d 'Take hosts over that another workspace changed last; from then on they refuse that one'
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from verify" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
@@ -97,6 +99,7 @@ complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subco
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from verify" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from rollback" -l decide -d 'What you found about a step in doubt: STEP[@HOST]=applied or =not-applied. May be given more than once' -r
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from rollback" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from rollback" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
@@ -107,6 +110,7 @@ complete -c hactl -n "__fish_hactl_using_subcommand resume" -l workspace -d 'The
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -l rebase -d 'Accept what was changed since the run began (files, or hactl), record that, and go on'
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l take-over -d 'Take hosts over that another copy of this journal changed last; from then on they refuse that one'
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand approve" -l host -d 'Only on this host' -r

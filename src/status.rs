@@ -186,7 +186,10 @@ impl Status {
             began: run.started,
             last_record: state.last().map_or(run.started, |(_, at)| at),
         });
-        let next = next(&run, &drift, &phases, &components, now);
+        let mut next = next(&run, &drift, &phases, &components, now);
+        if drift.is_empty() {
+            next.extend(left_out(&phases));
+        }
         Self {
             runbook: runbook.name.clone(),
             fleet: workspace.fleet.clone(),
@@ -262,6 +265,21 @@ fn component_status(
             })
             .collect(),
     }
+}
+
+/// How to do later what was left out; once for each step.
+fn left_out(phases: &[PhaseStatus]) -> Vec<String> {
+    let mut commands = Vec::new();
+    for phase in phases {
+        for place in phase.places.iter().filter(|place| place.state == State::Skipped) {
+            let step = &place.place.step;
+            let command = format!("hactl phase run {} --step {step}    (does what was skipped)", phase.id);
+            if !commands.contains(&command) {
+                commands.push(command);
+            }
+        }
+    }
+    commands
 }
 
 /// What to type next: what is unsettled first, then what was begun, then what comes after it.

@@ -170,12 +170,12 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// Nobody is there, or the person said no: then nothing was begun.
-    pub fn ask_person(
+    pub async fn ask_person(
         &self,
         instructions: &str,
         questions: &BTreeMap<OutputName, String>,
     ) -> Result<BTreeMap<OutputName, String>, Failure> {
-        self.view.world.person().ask(instructions, questions).map_err(Failure::NotStarted)
+        self.view.world.person().ask(instructions, questions).await.map_err(Failure::NotStarted)
     }
 
     /// Hands on the place's own host.

@@ -22,7 +22,7 @@ use crate::name::HostName;
 use crate::redact::Redactor;
 use crate::secret::SecretRef;
 use crate::transport::s3::{Deadlines, Faults};
-use crate::transport::ssh::{AttemptId, AttemptState, Fault, Seam, Ssh, Standing, host_key};
+use crate::transport::ssh::{AttemptId, AttemptState, Fault, Owner, Seam, Ssh, Standing, host_key};
 use crate::workspace::{Host, Workspace};
 
 /// What of this machine steps may use.
@@ -105,6 +105,14 @@ impl World {
     /// It was changed by another one, or it cannot be asked.
     pub async fn check_owner(&self, host: &HostName, standing: &Standing) -> Result<()> {
         self.seam.ssh().check_owner(self.host(host)?, standing).await
+    }
+
+    /// Who changed a host last; nobody where hactl never did.
+    ///
+    /// # Errors
+    /// The host cannot be asked, or what it remembers cannot be understood.
+    pub async fn owner(&self, host: &HostName) -> Result<Option<Owner>> {
+        self.seam.ssh().owner(self.host(host)?).await
     }
 
     /// Removes what the attempts of a finished run left on a host. What of them might still arrive is refused there.

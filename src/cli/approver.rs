@@ -9,10 +9,12 @@ use std::rc::Rc;
 
 use dialoguer::console::Term;
 use dialoguer::{Confirm, Input};
-use rustix::termios::{QueueSelector, tcflush};
+use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
+use tokio::sync::Mutex;
 
 use crate::diagnostic::{Error, Result, codes};
-use crate::engine::approver::{Answer, Approver, Person, Question};
+use crate::engine::approver::{Answer, Approver, Asked, Person, Question};
+use crate::engine::interrupt::Interrupt;
 use crate::journal::record::How;
 use crate::name::OutputName;
 use crate::render::{Out, Progress, words};
@@ -52,45 +54,92 @@ impl Answers {
 }
 
 /// Asks the person at the terminal, for gates and for what only a person can do.
+///
+/// A prompt waits on a thread of its own, so that the timeouts and heartbeats of other places go on; and there is one
+/// prompt at a time.
 #[derive(Clone, Debug)]
 pub struct Asker {
     answers: Answers,
     progress: Rc<Progress>,
     out: Out,
+    interrupt: Interrupt,
+    turn: Rc<Mutex<()>>,
 }
 
 impl Asker {
     /// An asker beside `progress`, whose live lines it takes away while it asks.
     #[must_use]
-    pub fn new(answers: Answers, progress: Rc<Progress>, out: Out) -> Self {
-        Self { answers, progress, out }
+    pub fn new(answers: Answers, progress: Rc<Progress>, out: Out, interrupt: Interrupt) -> Self {
+        Self { answers, progress, out, interrupt, turn: Rc::default() }
     }
 
     /// Asks a yes-or-no question of hactl's own, outside any gate, after showing `text`.
     ///
     /// # Errors
     /// The terminal failed, or Ctrl-C was pressed.
-    pub fn confirm(&self, text: &str, prompt: &str) -> Result<Answer> {
+    pub async fn confirm(&self, text: &str, prompt: &str) -> Result<Answer> {
         let text = words::wrap(&words::clean(text), self.out.width(), 10);
-        self.progress.suspend(|| {
-            show(&format!("\n{text}\n"))?;
-            match self.answers {
-                Answers::Rehearsal => {
-                    show("  answered with yes by --yes, in a rehearsal\n")?;
-                    Ok(Answer::Yes(How::Rehearsed))
-                }
-                Answers::Operator if !somebody_there() => Ok(Answer::NobodyThere),
-                Answers::Operator => {
-                    forget_what_was_typed();
-                    confirm(prompt).map_err(|e| stopped(e, "nothing was done"))
-                }
+        match self.answers {
+            Answers::Rehearsal => self.progress.suspend(|| {
+                show(&format!("\n{text}\n  answered with yes by --yes, in a rehearsal\n"))?;
+                Ok(Answer::Yes(How::Rehearsed))
+            }),
+            Answers::Operator if !somebody_there() => {
+                self.progress.suspend(|| show(&format!("\n{text}\n")))?;
+                Ok(Answer::NobodyThere)
             }
-        })
+            Answers::Operator => {
+                let prompt = prompt.to_owned();
+                self.at_terminal(format!("\n{text}\n"), "nothing was done", move || confirm(&prompt)).await
+            }
+        }
+    }
+
+    /// Shows a text and puts a question, once no other question is on the terminal. `state` is how things stand where the
+    /// question is not answered.
+    async fn at_terminal<T: Send + 'static>(
+        &self,
+        text: String,
+        state: &'static str,
+        question: impl FnOnce() -> dialoguer::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let _turn = self.turn.lock().await;
+        if self.interrupt.wanted() {
+            return Err(
+                Error::new(codes::INTERRUPTED, "stopped as you asked, before the question").state(state)
+            );
+        }
+        let _hushed = self.progress.hush();
+        let _terminal = Terminal::as_it_is();
+        show(&text)?;
+        forget_what_was_typed();
+        let answer = tokio::task::spawn_blocking(question).await;
+        let answer = answer.map_err(|e| Error::new(codes::INTERNAL, "a prompt ended badly").source(e))?;
+        answer.map_err(|e| stopped(e, state))
+    }
+}
+
+/// The terminal's settings, put back when this is dropped: a prompt may be given up while it waits for keys.
+struct Terminal(Option<Termios>);
+
+impl Terminal {
+    fn as_it_is() -> Self {
+        Self(tcgetattr(io::stdin()).ok())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(settings) = &self.0 {
+            // Where that fails, `reset` puts it right.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, settings);
+            let _ = Term::stderr().show_cursor();
+        }
     }
 }
 
 impl Approver for Asker {
-    fn ask(&self, question: &Question<'_>) -> Result<Answer> {
+    async fn ask(&self, question: &Question<'_>) -> Result<Answer> {
         let text = words::wrap(&words::clean(&question.text()), self.out.width(), 13);
         match self.answers {
             Answers::Rehearsal => self.progress.suspend(|| {
@@ -98,49 +147,57 @@ impl Approver for Asker {
                 Ok(Answer::Yes(How::Rehearsed))
             }),
             Answers::Operator if !somebody_there() => Ok(Answer::NobodyThere),
-            Answers::Operator => self.progress.suspend(|| {
-                show(&format!("\n{text}\n"))?;
-                forget_what_was_typed();
-                let answer = match question.gate {
+            Answers::Operator => {
+                let (gate, name) = (question.gate, question.typed_name.to_owned());
+                let put = move || match gate {
                     Gate::None | Gate::Confirm => confirm("  Do it?"),
-                    Gate::Type => typed(question.typed_name),
+                    Gate::Type => typed(&name),
                     // Who operates cannot answer it at the prompt.
                     Gate::Sign => Ok(Answer::NobodyThere),
                 };
                 let state = "this step changed nothing, and nothing was approved";
-                answer.map_err(|e| stopped(e, state).at(question.place).next("hactl resume    (asks again)"))
-            }),
+                let answer = self.at_terminal(format!("\n{text}\n"), state, put).await;
+                answer.map_err(|e| e.at(question.place).next("hactl resume    (asks again)"))
+            }
         }
     }
 }
 
 impl Person for Asker {
-    fn ask(
+    fn ask<'a>(&'a self, instructions: &'a str, questions: &'a BTreeMap<OutputName, String>) -> Asked<'a> {
+        Box::pin(self.have_done(instructions, questions))
+    }
+}
+
+impl Asker {
+    async fn have_done(
         &self,
         instructions: &str,
         questions: &BTreeMap<OutputName, String>,
     ) -> Result<BTreeMap<OutputName, String>> {
         let text = words::wrap(&words::clean(instructions.trim_end()), self.out.width(), 0);
-        self.progress.suspend(|| {
-            show(&format!("\nFor you to do by hand:\n{}\n", indented(&text)))?;
-            match self.answers {
-                Answers::Rehearsal => {
-                    show("  taken as done by --yes, in a rehearsal\n")?;
-                    Ok(questions.keys().map(|name| (name.clone(), "rehearsed".to_owned())).collect())
-                }
-                Answers::Operator if !somebody_there() => Err(Error::new(
+        let text = format!("\nFor you to do by hand:\n{}\n", indented(&text));
+        match self.answers {
+            Answers::Rehearsal => self.progress.suspend(|| {
+                show(&format!("{text}  taken as done by --yes, in a rehearsal\n"))?;
+                Ok(questions.keys().map(|name| (name.clone(), "rehearsed".to_owned())).collect())
+            }),
+            Answers::Operator if !somebody_there() => {
+                self.progress.suspend(|| show(&text))?;
+                Err(Error::new(
                     codes::APPROVAL_NEEDED,
                     "this step is done by a person, and there is no terminal to ask at",
                 )
                 .state("nothing was done")
-                .next("at a terminal: hactl resume")),
-                Answers::Operator => {
-                    forget_what_was_typed();
-                    let state = "hactl does not know whether you did it";
-                    by_hand(questions).map_err(|e| stopped(e, state).next("hactl resume    (asks again)"))?
-                }
+                .next("at a terminal: hactl resume"))
             }
-        })
+            Answers::Operator => {
+                let questions = questions.clone();
+                let state = "hactl does not know whether you did it";
+                let answer = self.at_terminal(text, state, move || by_hand(&questions)).await;
+                answer.map_err(|e| e.next("hactl resume    (asks again)"))?
+            }
+        }
     }
 }
 
@@ -242,5 +299,52 @@ fn stopped(error: dialoguer::Error, state: &str) -> Error {
     match error.kind() {
         io::ErrorKind::Interrupted => Error::new(codes::INTERRUPTED, "stopped at the question").state(state),
         _ => Error::new(codes::IO, "the terminal failed while asking").source(error).state(state),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use super::{Answers, Asker};
+    use crate::diagnostic::codes;
+    use crate::engine::interrupt::Interrupt;
+    use crate::event::{Event, Listener as _};
+    use crate::render::{Format, Out, Progress};
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_prompt_keeps_nothing_waiting_but_the_next_prompt() {
+        let out = Out::new(Format::Human);
+        let interrupt = Interrupt::default();
+        let asker = Asker::new(Answers::Operator, Rc::new(Progress::new(&out)), out, interrupt.clone());
+        let (answer, keys) = std::sync::mpsc::channel::<()>();
+        let second = Arc::new(AtomicBool::new(false));
+        let put = Arc::clone(&second);
+        let first = asker.at_terminal(String::new(), "", move || {
+            keys.recv_timeout(Duration::from_secs(20))
+                .expect("the event loop did not go on while a prompt waited");
+            Ok(())
+        });
+        let next = asker.at_terminal(String::new(), "", move || {
+            put.store(true, Ordering::SeqCst);
+            Ok(())
+        });
+        let elsewhere = async {
+            // Another place's timers run, and the second prompt waits for its turn.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(!second.load(Ordering::SeqCst), "two prompts at once");
+            asker.progress.event(Event::Stopping);
+            answer.send(()).unwrap();
+        };
+        let (first, next, ()) = tokio::join!(first, next, elsewhere);
+        first.unwrap();
+        next.unwrap();
+        assert!(second.load(Ordering::SeqCst));
+        interrupt.request();
+        let error = asker.at_terminal(String::new(), "", || Ok(())).await.unwrap_err();
+        assert_eq!(error.code(), codes::INTERRUPTED, "after Ctrl-C nothing more is asked");
     }
 }

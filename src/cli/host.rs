@@ -78,7 +78,7 @@ impl HostArgs {
         // Only a key that would be new is asked about; another one than the pinned is refused below.
         if already.is_empty() {
             // At the question Ctrl-C must not end hactl behind the prompt's back, which has hidden the cursor.
-            let agree = async { agree(host, &key, fingerprint.as_deref(), out) };
+            let agree = async { agree(host, &key, fingerprint.as_deref(), out).await };
             runtime::block_on(runtime::interruptible(&Interrupt::default(), &Nobody, agree))?;
         }
         StateDir::of(&workspace.root).create()?;
@@ -102,7 +102,7 @@ impl HostArgs {
     }
 }
 
-fn agree(host: &Host, key: &HostKey, expected: Option<&str>, out: &Out) -> Result<()> {
+async fn agree(host: &Host, key: &HostKey, expected: Option<&str>, out: &Out) -> Result<()> {
     let (name, shown) = (&host.name, key.fingerprint());
     match expected {
         Some(expected) if expected == shown => return Ok(()),
@@ -117,14 +117,14 @@ fn agree(host: &Host, key: &HostKey, expected: Option<&str>, out: &Out) -> Resul
         }
         None => {}
     }
-    let asker = Asker::new(Answers::Operator, Rc::new(Progress::new(out)), out.clone());
+    let asker = Asker::new(Answers::Operator, Rc::new(Progress::new(out)), out.clone(), Interrupt::default());
     let text = format!(
         "{name} at {} shows this key:\n  {} {shown}\nIs it the right one? On the host's own console:\n  \
              ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
         host.address,
         key.algorithm()
     );
-    match asker.confirm(&text, "Pin it?")? {
+    match asker.confirm(&text, "Pin it?").await? {
         Answer::Yes(_) => Ok(()),
         Answer::No => Err(Error::new(codes::APPROVAL_REFUSED, "you said that it is not the right key")
             .host(name)

@@ -5,9 +5,11 @@ use serde::Serialize;
 
 use super::Global;
 use super::approver::Asker;
+use super::resume::{Decision, decide};
 use super::work::{self, Work, on_fleet, say_next};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::engine::approver::Answer;
+use crate::engine::doubt::Met;
 use crate::engine::state::State;
 use crate::engine::unwind::{Fate, Retreat};
 use crate::name::{PhaseId, StepId};
@@ -26,6 +28,7 @@ Examples:
   hactl phase show 0
   hactl phase run 0
   hactl phase run 0 --skip nightly --reason 'the old cron job stays until May'
+  hactl phase run 0 --step nightly     (in May)
   hactl phase verify 0
   hactl phase rollback 0")]
 pub struct PhaseArgs {
@@ -55,9 +58,15 @@ enum PhaseCommand {
         /// Why, for the journal
         #[arg(long, value_name = "TEXT", requires = "skip")]
         reason: Option<String>,
+        /// Carry out only this step, also where it was left out before
+        #[arg(long, value_name = "STEP", conflicts_with_all = ["skip", "take_over"])]
+        step: Option<StepId>,
         /// Accept what was changed since the run began (files, or hactl), record that, and go on
         #[arg(long)]
         rebase: bool,
+        /// Take hosts over that another workspace changed last; from then on they refuse that one
+        #[arg(long)]
+        take_over: bool,
     },
     /// Look at what was made and verify it again; proofs are taken anew
     Verify {
@@ -66,10 +75,14 @@ enum PhaseCommand {
     },
     /// Take a phase back, its steps in reverse order
     ///
-    /// Only what this run made is taken back. What cannot be is said before you are asked.
+    /// Only what this run made is taken back. What cannot be is said before you are asked. A step in doubt is looked
+    /// at first; it is never carried out for that.
     Rollback {
         /// The phase's id
         phase: PhaseId,
+        /// What you found about a step in doubt: STEP[@HOST]=applied or =not-applied. May be given more than once
+        #[arg(long, value_name = "STEP[@HOST]=OUTCOME")]
+        decide: Vec<Decision>,
     },
 }
 
@@ -82,8 +95,18 @@ impl PhaseArgs {
         match &self.command {
             PhaseCommand::List => list(global, out)?,
             PhaseCommand::Show { phase } => show(global, out, phase)?,
-            PhaseCommand::Run { phase, skip, reason, rebase } => {
+            PhaseCommand::Run { phase, step: Some(step), rebase, .. } => {
                 on_fleet(global, out, Drift::rebase_if(*rebase), async |session, work, _asker| {
+                    run_step(session, work, phase, step).await?;
+                    say_next(session, out)
+                })?;
+            }
+            PhaseCommand::Run { phase, skip, reason, step: None, rebase, take_over } => {
+                on_fleet(global, out, Drift::rebase_if(*rebase), async |session, work, asker| {
+                    if *take_over {
+                        let steps = session.fleet.phase(session.phase(phase)?).steps;
+                        work::take_over(session, asker, &steps).await?;
+                    }
                     run(session, work, phase, skip, reason.as_deref().unwrap_or_default()).await?;
                     say_next(session, out)
                 })?;
@@ -94,9 +117,9 @@ impl PhaseArgs {
                     say_next(session, out)
                 })?;
             }
-            PhaseCommand::Rollback { phase } => {
+            PhaseCommand::Rollback { phase, decide } => {
                 on_fleet(global, out, Drift::Refuse, async |session, work, asker| {
-                    roll_back(session, work, asker, phase).await?;
+                    roll_back(session, work, asker, phase, decide).await?;
                     say_next(session, out)
                 })?;
             }
@@ -121,9 +144,7 @@ pub async fn run(
     let PhaseTasks { id, title, steps } = session.fleet.phase(phase);
     for step in skip {
         if !steps.iter().any(|tasks| tasks.step == *step) {
-            return Err(Error::new(codes::USAGE, format!("phase {id} has no step {step}"))
-                .state("nothing was done")
-                .next(format!("hactl phase show {id}")));
+            return Err(no_step(&id, step));
         }
     }
     work::check_owners(session, &steps).await?;
@@ -134,6 +155,39 @@ pub async fn run(
     work.run_phase(&id, &title, &steps).await?;
     work::tidy(session).await;
     Ok(())
+}
+
+/// Carries out one step of a phase, also one that was left out before.
+async fn run_step(session: &Session, work: &Work<'_>, id: &PhaseId, step: &StepId) -> Result<()> {
+    let phase = session.phase(id)?;
+    earlier_phases_are_done(session, phase)?;
+    let PhaseTasks { steps, .. } = session.fleet.phase(phase);
+    let Some(at) = steps.iter().position(|tasks| tasks.step == *step) else {
+        return Err(no_step(id, step));
+    };
+    let (before, rest) = steps.split_at(at);
+    let ended = |state| matches!(state, State::Verified | State::Skipped);
+    let mut tasks = before.iter().flat_map(|step| &step.tasks);
+    let state = session.journal.state();
+    if let Some(task) = tasks.find(|task| !state.checkpoint(&task.place).is_some_and(|c| ended(c.state))) {
+        let what = format!("step {step} builds on {}, which is not done", task.place);
+        return Err(Error::new(codes::PHASE_ORDER, what)
+            .state("nothing was done")
+            .next(format!("hactl phase run {id}")));
+    }
+    work::check_owners(session, rest.get(..1).unwrap_or_default()).await?;
+    session.begin()?;
+    for tasks in rest.iter().take(1) {
+        work.run_skipped_step(tasks).await?;
+    }
+    work::tidy(session).await;
+    Ok(())
+}
+
+fn no_step(phase: &PhaseId, step: &StepId) -> Error {
+    Error::new(codes::USAGE, format!("phase {phase} has no step {step}"))
+        .state("nothing was done")
+        .next(format!("hactl phase show {phase}"))
 }
 
 /// A phase builds on those before it.
@@ -173,11 +227,28 @@ async fn verify(session: &Session, work: &Work<'_>, id: &PhaseId) -> Result<()> 
     Ok(())
 }
 
-async fn roll_back(session: &Session, work: &Work<'_>, asker: &Asker, id: &PhaseId) -> Result<()> {
+async fn roll_back(
+    session: &Session,
+    work: &Work<'_>,
+    asker: &Asker,
+    id: &PhaseId,
+    decisions: &[Decision],
+) -> Result<()> {
     let phase = session.phase(id)?;
     later_phases_are_taken_back(session, phase)?;
     let PhaseTasks { steps, .. } = session.fleet.phase(phase);
     work::check_owners(session, &steps).await?;
+    // What is in doubt is looked at, and that is recorded; nothing is carried out.
+    let doubtful = work.in_doubt(&steps);
+    if doubtful {
+        session.begin()?;
+        for decision in decisions {
+            decide(session, work, decision, Met::TakingBack(id)).await?;
+        }
+        work.settle_doubts(&steps, id).await?;
+    } else if let Some(decision) = decisions.first() {
+        decide(session, work, decision, Met::TakingBack(id)).await?;
+    }
     let retreats = work.retreat(&steps)?;
     if retreats.iter().all(|retreat| retreat.fate != Fate::Undone) {
         return Err(Error::new(
@@ -188,7 +259,7 @@ async fn roll_back(session: &Session, work: &Work<'_>, asker: &Asker, id: &Phase
         .next("hactl status"));
     }
     let text = format!("Taking back phase {id}, {}:\n{}", phase.title, told(&retreats));
-    match asker.confirm(&text, "  Take it back?")? {
+    match asker.confirm(&text, "  Take it back?").await? {
         Answer::Yes(_) => {}
         Answer::No => {
             return Err(Error::new(codes::APPROVAL_REFUSED, "the rollback was refused")
@@ -203,7 +274,9 @@ async fn roll_back(session: &Session, work: &Work<'_>, asker: &Asker, id: &Phase
             .next(format!("at a terminal: hactl phase rollback {id}")));
         }
     }
-    session.begin()?;
+    if !doubtful {
+        session.begin()?;
+    }
     work.roll_back(&steps).await?;
     work::tidy(session).await;
     Ok(())

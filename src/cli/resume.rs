@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::Global;
 use super::work::{self, Work, on_fleet, say_next};
 use crate::diagnostic::{Error, Exit, Result, codes};
-use crate::engine::doubt::Verdict;
+use crate::engine::doubt::{Met, Verdict};
 use crate::engine::seam::{StepTasks, Task};
 use crate::journal::record::Place;
 use crate::name::{HostName, StepId};
@@ -24,7 +24,8 @@ never runs it again blindly. Only where looking cannot tell, you decide.
 Examples:
   hactl resume
   hactl resume --decide wal-archive@node-1=applied
-  hactl resume --rebase")]
+  hactl resume --rebase
+  hactl resume --take-over    (the newer journal is lost)")]
 pub struct ResumeArgs {
     /// What you found about a step in doubt: STEP[@HOST]=applied or =not-applied. May be given more than once
     #[arg(long, value_name = "STEP[@HOST]=OUTCOME")]
@@ -32,11 +33,14 @@ pub struct ResumeArgs {
     /// Accept what was changed since the run began (files, or hactl), record that, and go on
     #[arg(long)]
     rebase: bool,
+    /// Take hosts over that another copy of this journal changed last; from then on they refuse that one
+    #[arg(long)]
+    take_over: bool,
 }
 
 /// A doubt that a person settles.
 #[derive(Clone, Debug)]
-struct Decision {
+pub struct Decision {
     place: Place,
     verdict: Verdict,
 }
@@ -67,17 +71,21 @@ impl ResumeArgs {
     /// There is no run, or what carrying on could not do.
     pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
         let drift = Drift::rebase_if(self.rebase);
-        on_fleet(global, out, drift, async |session, work, _asker| {
+        on_fleet(global, out, drift, async |session, work, asker| {
             if session.journal.state().run().is_none() {
                 let first = session.runbook.phases.first().map_or("0", |phase| phase.id.as_str());
                 return Err(Error::new(codes::NO_RUN, "there is no run to go on with")
                     .state("nothing was done")
                     .next(format!("hactl phase run {first}")));
             }
-            work::check_owners(session, &touched(session)).await?;
+            let steps = touched(session);
+            if self.take_over {
+                work::take_over(session, asker, &steps).await?;
+            }
+            work::check_owners(session, &steps).await?;
             session.begin()?;
             for decision in &self.decide {
-                decide(session, work, decision).await?;
+                decide(session, work, decision, Met::GoingOn).await?;
             }
             go_on(session, work).await?;
             work::tidy(session).await;
@@ -87,7 +95,11 @@ impl ResumeArgs {
     }
 }
 
-async fn decide(session: &Session, work: &Work<'_>, decision: &Decision) -> Result<()> {
+/// Records what a person found.
+///
+/// # Errors
+/// There is no such place, or it is not in doubt.
+pub async fn decide(session: &Session, work: &Work<'_>, decision: &Decision, met: Met<'_>) -> Result<()> {
     let Decision { place, verdict } = decision;
     let tasks = session.fleet.tasks(session.step(&place.step)?).tasks;
     let hosts: Vec<_> =
@@ -97,14 +109,14 @@ async fn decide(session: &Session, work: &Work<'_>, decision: &Decision) -> Resu
         None => tasks.iter().collect(),
     };
     match candidates[..] {
-        [task] => work.decide_by_person(task, *verdict).await,
+        [task] => work.decide_by_person(task, *verdict, met).await,
         [] => Err(Error::new(codes::USAGE, "the step does not run on that host")
             .at(place)
             .state(format!("it runs on: {}", hosts.join(", ")))),
         [_, _, ..] => Err(Error::new(codes::USAGE, "the step runs on several hosts: say which one is meant")
             .at(place)
             .state(format!("it runs on: {}", hosts.join(", ")))
-            .next(format!("hactl resume --decide {}@HOST=…", place.step))),
+            .next(format!("--decide {}@HOST=…", place.step))),
     }
 }
 

@@ -10,20 +10,22 @@ use super::approver::{Answers, Asker};
 use super::{Global, runtime};
 use crate::access::{Means, World};
 use crate::clock::{Clock as _, SystemClock};
-use crate::diagnostic::{Result, codes};
+use crate::diagnostic::{Error, Result, codes};
+use crate::engine::approver::Answer;
 use crate::engine::driver::Driver;
 use crate::engine::interrupt::Interrupt;
 use crate::engine::seam::StepTasks;
 use crate::event::{Event, Listener as _};
 use crate::evidence::EvidenceStore;
 use crate::journal::StateDir;
-use crate::journal::record::Record;
+use crate::journal::record::{Epoch, Record};
 use crate::redact::Redactor;
 use crate::render::{Format, Out, Progress};
 use crate::runbook;
 use crate::session::{Drift, Files, Glance, Here, Session, workspace_of};
 use crate::status::{Reached, Status};
 use crate::step::fleet::Fleet;
+use crate::transport::ssh::Owner;
 use crate::workspace::Workspace;
 
 /// The driver on the real steps, asking at this terminal.
@@ -48,7 +50,8 @@ pub fn on_fleet<T>(
     enter(&workspace)?;
     let result = runtime::block_on(async {
         let progress = Rc::new(Progress::new(out));
-        let asker = Asker::new(answers, Rc::clone(&progress), out.clone());
+        let interrupt = Interrupt::default();
+        let asker = Asker::new(answers, Rc::clone(&progress), out.clone(), interrupt.clone());
         let here = Here {
             clock: Rc::new(SystemClock),
             person: Rc::new(asker.clone()),
@@ -60,7 +63,6 @@ pub fn on_fleet<T>(
             progress.event(Event::Recorded { seq: seq.0, at, record: Record::TornTail { bytes } });
         }
         session.journal.listen(Rc::clone(&progress) as Rc<dyn crate::event::Listener>);
-        let interrupt = Interrupt::default();
         let driver = Driver {
             steps: &session.fleet,
             journal: &session.journal,
@@ -99,7 +101,7 @@ pub fn looking<T>(
             clock: Rc::new(SystemClock),
             evidence: Rc::new(EvidenceStore::new(dir, Rc::clone(&redactor))),
             redactor,
-            person: Rc::new(Asker::new(Answers::Operator, progress, out.clone())),
+            person: Rc::new(Asker::new(Answers::Operator, progress, out.clone(), Interrupt::default())),
         };
         let world = World::new(Rc::clone(&glance.workspace), means)?;
         let fleet = Fleet::new(Rc::clone(&glance.runbook), Rc::clone(&glance.workspace), world);
@@ -116,7 +118,6 @@ pub fn looking<T>(
 /// The lab is not up or cannot be entered.
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub fn enter(workspace: &Workspace) -> Result<()> {
-    use crate::diagnostic::Error;
     use crate::lab::{Lab, LabName};
 
     let Some(name) = &workspace.lab else { return Ok(()) };
@@ -150,8 +151,6 @@ pub fn is_there(workspace: &Workspace) -> bool {
 /// The workspace is a lab's.
 #[cfg(not(all(feature = "lab", target_os = "linux")))]
 pub fn enter(workspace: &Workspace) -> Result<()> {
-    use crate::diagnostic::Error;
-
     match &workspace.lab {
         None => Ok(()),
         Some(lab) => Err(Error::new(
@@ -196,6 +195,55 @@ fn typed() -> String {
 pub async fn check_owners(session: &Session, steps: &[StepTasks]) -> Result<()> {
     let state = session.journal.state();
     session.fleet.check_owners(steps, &state).await
+}
+
+/// Takes hosts over from another workspace, or from another copy of this journal, after asking. From then on they refuse
+/// whatever the former one sends.
+///
+/// # Errors
+/// A host belongs to another fleet or cannot be asked, or the answer was no.
+pub async fn take_over(session: &Session, asker: &Asker, steps: &[StepTasks]) -> Result<()> {
+    let state = session.journal.state();
+    let owners = session.fleet.owners(steps, &state).await?;
+    let fleet = &session.workspace.fleet;
+    if let Some((host, owner)) = owners.iter().find(|(_, owner)| owner.fleet != *fleet) {
+        let what =
+            format!("the host belongs to the fleet {}, which is not taken over by {fleet}", owner.fleet);
+        return Err(Error::new(codes::ATTEMPT_OTHER_FLEET, what).host(host).state("nothing was done"));
+    }
+    let Some(highest) = owners.iter().map(|(_, owner)| owner.epoch).max() else {
+        return Err(Error::new(
+            codes::USAGE,
+            "no host was changed by anybody, so there is nothing to take over",
+        )
+        .state("nothing was done"));
+    };
+    let told = owners.iter().map(|(host, Owner { run, line, epoch, .. })| {
+        format!("  {host}: by run {run}, under record {} (epoch {epoch})", line.seq)
+    });
+    let text = format!(
+        "Taking over the hosts that were changed last\n{}\nThey refuse the former journal from then on. What it holds \
+         and this one lacks is unknown here: hactl looks, and asks where looking cannot tell.",
+        told.collect::<Vec<_>>().join("\n")
+    );
+    match asker.confirm(&text, "  Take them over?").await? {
+        Answer::Yes(_) => {}
+        Answer::No => {
+            return Err(
+                Error::new(codes::APPROVAL_REFUSED, "taking over was refused").state("nothing was done")
+            );
+        }
+        Answer::NobodyThere => {
+            return Err(Error::new(
+                codes::APPROVAL_NEEDED,
+                "taking over is confirmed at a terminal, and there is none here",
+            )
+            .state("nothing was done"));
+        }
+    }
+    let epoch = Epoch(highest.max(state.epoch()).0.saturating_add(1));
+    session.journal.append(Record::TakenOver { by: session.operator.clone(), epoch })?;
+    Ok(())
 }
 
 /// Once every phase is done, or none is begun any more, nothing of the run's attempts is needed on the hosts.

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use futures_util::future::LocalBoxFuture;
+
 use crate::diagnostic::Result;
 use crate::journal::record::{Change, How, Place};
 use crate::name::OutputName;
@@ -84,12 +86,16 @@ pub enum Answer {
 
 /// Answers gates.
 pub trait Approver {
-    /// Asks one question.
+    /// Asks one question. Waiting for the answer must not keep other places from going on.
     ///
     /// # Errors
     /// The terminal failed, or the operator pressed Ctrl-C at the prompt.
-    fn ask(&self, question: &Question<'_>) -> Result<Answer>;
+    #[expect(async_fn_in_trait, reason = "one thread drives everything, so no Send bound is wanted")]
+    async fn ask(&self, question: &Question<'_>) -> Result<Answer>;
 }
+
+/// What a person will have answered.
+pub type Asked<'a> = LocalBoxFuture<'a, Result<BTreeMap<OutputName, String>>>;
 
 /// Does by hand what only a person can do, and answers questions about it.
 pub trait Person {
@@ -98,9 +104,5 @@ pub trait Person {
     /// # Errors
     /// There is no terminal ([`codes::APPROVAL_NEEDED`](crate::diagnostic::codes::APPROVAL_NEEDED)), the person said
     /// no, or pressed Ctrl-C.
-    fn ask(
-        &self,
-        instructions: &str,
-        questions: &BTreeMap<OutputName, String>,
-    ) -> Result<BTreeMap<OutputName, String>>;
+    fn ask<'a>(&'a self, instructions: &'a str, questions: &'a BTreeMap<OutputName, String>) -> Asked<'a>;
 }

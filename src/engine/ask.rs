@@ -27,7 +27,7 @@ struct Ahead<A> {
 
 impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     /// Lets the step through, or stops with what would let it through.
-    pub(super) fn gate(
+    pub(super) async fn gate(
         &self,
         task: &Task,
         resolved: &Resolved<S::Action>,
@@ -55,13 +55,13 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         if self.state_of(place) != State::AwaitingApproval {
             self.journal.append(Record::AwaitingApproval { place: place.clone(), binding })?;
         }
-        let approval = self.ask(task, resolved, findings, &change, binding)?;
+        let approval = self.ask(task, resolved, findings, &change, binding).await?;
         self.journal.append(Record::Approved(approval.clone()))?;
         Cleared::by_approval(task, resolved.digest, change, before, binding, &approval, self.clock.now())
     }
 
     /// Puts the gate's question, and turns a yes into an approval (not recorded yet).
-    fn ask(
+    async fn ask(
         &self,
         task: &Task,
         resolved: &Resolved<S::Action>,
@@ -81,7 +81,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             typed_name: &resolved.typed_name,
         };
         let shown = self.evidence.put("what the gate showed", question.text().as_bytes())?;
-        match self.approver.ask(&question)? {
+        match self.approver.ask(&question).await? {
             Answer::Yes(how) => Ok(Approval {
                 place: place.clone(),
                 binding,
@@ -104,7 +104,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     pub async fn approve_ahead(&self, task: &Task) -> Result<()> {
         let Ahead { resolved, findings, change } = self.look_ahead(task).await?;
         let binding = self.binding(&task.place, &resolved, &change)?;
-        let approval = self.ask(task, &resolved, &findings, &change, binding)?;
+        let approval = self.ask(task, &resolved, &findings, &change, binding).await?;
         self.journal.append(Record::Approved(approval))?;
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::event::Listener;
 use crate::journal::record::{AttemptNumber, Observed, Outputs, Place, Record};
 use crate::journal::{AttemptLabel, Purpose};
+use crate::name::PhaseId;
 
 /// What a person found about a step in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,24 @@ pub enum Verdict {
     Applied,
     /// It is not.
     NotApplied,
+}
+
+/// Which command meets a doubt, and so which one is typed again once a person has looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Met<'a> {
+    /// Going on.
+    GoingOn,
+    /// Taking this phase back.
+    TakingBack(&'a PhaseId),
+}
+
+impl Met<'_> {
+    fn command(self) -> String {
+        match self {
+            Self::GoingOn => "hactl resume".to_owned(),
+            Self::TakingBack(phase) => format!("hactl phase rollback {phase}"),
+        }
+    }
 }
 
 /// A place as `--decide` names it.
@@ -38,7 +57,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     }
 
     /// Settles a doubt by observing; stops where that cannot tell.
-    pub(super) async fn decide(&self, task: &Task) -> Result<()> {
+    pub(super) async fn decide(&self, task: &Task, met: Met<'_>) -> Result<()> {
         let place = &task.place;
         let resolved = self.resolve(task)?;
         self.same_action(place, &resolved)?;
@@ -54,11 +73,11 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let limit = task.timeout.saturating_add(LOOK);
         self.within(limit, place, "settling", self.steps.settle(task, label, &resolved.hosts, &state))
             .await
-            .map_err(|e| self.still_in_doubt(e))?;
+            .map_err(|e| self.still_in_doubt(e, met))?;
         let observed = self
             .observe_settled(task, &resolved, before.as_ref())
             .await
-            .map_err(|e| self.still_in_doubt(e))?;
+            .map_err(|e| self.still_in_doubt(e, met))?;
         let unclear = match &observed {
             Observed::Applied(_) | Observed::NotApplied { .. } => None,
             Observed::Running(why) | Observed::Indeterminate(why) => Some(why.clone()),
@@ -71,23 +90,27 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 format!("in doubt, and observing cannot decide it: {why}"),
             )
             .state("the last attempt may or may not have had its effect; hactl will not run it again blindly")
-            .next(format!("look for yourself, then: hactl resume --decide {}=applied", decision_name(place)))
-            .next(format!("or: hactl resume --decide {}=not-applied", decision_name(place)))),
+            .next(format!(
+                "look for yourself, then: {} --decide {}=applied",
+                met.command(),
+                decision_name(place)
+            ))
+            .next(format!("or: {} --decide {}=not-applied", met.command(), decision_name(place)))),
         }
     }
 
-    fn still_in_doubt(&self, error: Error) -> Error {
+    fn still_in_doubt(&self, error: Error, met: Met<'_>) -> Error {
         Error::new(codes::IN_DOUBT, "in doubt, and it cannot be looked at now")
             .source(error)
             .state("the last attempt may or may not have had its effect; nothing else was tried")
-            .next("when the host answers again: hactl resume")
+            .next(format!("when the host answers again: {}", met.command()))
     }
 
     /// Records what a person found about a step in doubt, once nothing of its attempt can start late.
     ///
     /// # Errors
     /// The step is not in doubt, or its hosts could not be asked.
-    pub async fn decide_by_person(&self, task: &Task, verdict: Verdict) -> Result<()> {
+    pub async fn decide_by_person(&self, task: &Task, verdict: Verdict, met: Met<'_>) -> Result<()> {
         let place = &task.place;
         match self.state_of(place) {
             State::InDoubt => {}
@@ -98,7 +121,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                     "hactl has not looked yet at what became of this step",
                 )
                 .at(place)
-                .next("hactl resume    (looks, and asks only where it cannot tell)"));
+                .next("the same command without --decide    (looks, and asks only where it cannot tell)"));
             }
             state @ (State::Pending
             | State::Ready
@@ -125,7 +148,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let label = AttemptLabel { purpose: Purpose::Action, number: attempt };
         self.look(place, "settling", self.steps.settle(task, label, &resolved.hosts, &state))
             .await
-            .map_err(|e| self.still_in_doubt(e).at(place))?;
+            .map_err(|e| self.still_in_doubt(e, met).at(place))?;
         let observed = match verdict {
             Verdict::Applied => Observed::Applied(Outputs::new()),
             Verdict::NotApplied => Observed::NotApplied {

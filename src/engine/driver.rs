@@ -10,6 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::approver::Approver;
+use super::doubt::Met;
 use super::interrupt::Interrupt;
 use super::seam::{Resolved, StepTasks, Steps, Task};
 use super::state::State;
@@ -70,8 +71,20 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     /// # Errors
     /// The first failure, in the order of the fleet.
     pub async fn run_step(&self, step: &StepTasks) -> Result<()> {
+        self.run_places(step, Skipped::Stays).await
+    }
+
+    /// The same, also where the step was left out before.
+    ///
+    /// # Errors
+    /// As [`Self::run_step`].
+    pub async fn run_skipped_step(&self, step: &StepTasks) -> Result<()> {
+        self.run_places(step, Skipped::IsDoneNow).await
+    }
+
+    async fn run_places(&self, step: &StepTasks, skipped: Skipped) -> Result<()> {
         let mut failures: Vec<(usize, Error)> = stream::iter(step.tasks.iter().enumerate())
-            .map(|(index, task)| async move { (index, self.carry(task).await) })
+            .map(|(index, task)| async move { (index, self.carry(task, skipped).await) })
             .buffer_unordered(step.parallel.max(1))
             .filter_map(|(index, result)| async move { result.err().map(|error| (index, error)) })
             .collect()
@@ -91,8 +104,11 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     }
 
     /// Brings one place to verified, from wherever it stands.
-    async fn carry(&self, task: &Task) -> Result<()> {
+    async fn carry(&self, task: &Task, skipped: Skipped) -> Result<()> {
         let place = &task.place;
+        if self.state_of(place) == State::Skipped && skipped == Skipped::Stays {
+            return Ok(());
+        }
         if self.state_of(place) == State::Verified && self.still_there(task).await.map_err(|e| e.at(place))? {
             self.listener.event(Event::AlreadyDone { place: place.clone() });
             return Ok(());
@@ -101,11 +117,11 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let mut tries = Tries::new(task.retries);
         loop {
             match self.state_of(place) {
-                State::Verified | State::Skipped => return Ok(()),
+                State::Verified => return Ok(()),
                 State::Intended => {
                     self.doubt(place, "hactl was interrupted before the outcome was recorded")?
                 }
-                State::InDoubt => self.decide(task).await.map_err(|e| e.at(place))?,
+                State::InDoubt => self.decide(task, Met::GoingOn).await.map_err(|e| e.at(place))?,
                 State::Applied => self.verify(task).await.map_err(|e| e.at(place))?,
                 State::Failed if self.made_once(task)? => self.verify(task).await.map_err(|e| e.at(place))?,
                 State::RollingBack | State::RollbackFailed => {
@@ -121,7 +137,8 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 | State::Ready
                 | State::AwaitingApproval
                 | State::Failed
-                | State::RolledBack => {
+                | State::RolledBack
+                | State::Skipped => {
                     tries.begin().map_err(|e| self.failed(place, e).unwrap_or_else(|e| e).at(place))?;
                     if let Err(error) = self.act(task, &mut tries).await {
                         return Err(error.at(place));
@@ -197,7 +214,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let seen = Observed::NotApplied { change: change.clone(), before: before.clone() };
         self.journal.append(Record::Observed { place: place.clone(), observed: seen })?;
 
-        let cleared = self.gate(task, &resolved, &findings, change, before)?;
+        let cleared = self.gate(task, &resolved, &findings, change, before).await?;
         self.stop_if_asked(place)?;
         let intent = self.journal.intend(cleared, resolved.hosts.clone())?;
         let outcome = timeout(task.timeout, self.steps.apply(task, &resolved.action, &intent)).await;
@@ -482,6 +499,15 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             self.listener.event(Event::Found { place: place.clone(), weight, text: finding.text.clone() });
         }
     }
+}
+
+/// What becomes of a place that was left out before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Skipped {
+    /// It stays so.
+    Stays,
+    /// The operator wants it done after all.
+    IsDoneNow,
 }
 
 /// How often an action was tried in this process, and what went wrong last.

@@ -328,10 +328,9 @@ impl State {
                 | Self::Applied
                 | Self::Verified
                 | Self::Failed
-                | Self::RolledBack => Ok(Self::Failed),
-                Self::Intended | Self::InDoubt | Self::RollingBack | Self::RollbackFailed | Self::Skipped => {
-                    illegal
-                }
+                | Self::RolledBack
+                | Self::Skipped => Ok(Self::Failed),
+                Self::Intended | Self::InDoubt | Self::RollingBack | Self::RollbackFailed => illegal,
             },
             Move::Skip => match self {
                 Self::Pending

@@ -6,6 +6,7 @@
 use tokio::time::timeout;
 
 use super::approver::{Approver, way_back_text};
+use super::doubt::Met;
 use super::driver::Driver;
 use super::seam::{StepTasks, Steps, Task};
 use super::state::State;
@@ -13,6 +14,7 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::event::{Event, Listener};
 use crate::journal::Checkpoint;
 use crate::journal::record::{Observed, Place, Record};
+use crate::name::PhaseId;
 use crate::step::WayBack;
 
 /// What rolling back one place would do.
@@ -66,7 +68,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 "this step is in doubt, and must be decided before it is taken back",
             )
             .state("nothing was taken back")
-            .next("hactl resume    (decides it)")),
+            .next("hactl phase rollback N    (N is the phase's id; looks first, and decides it)")),
             // Also where it is to be run again: an attempt that was found not applied may have done half of it.
             State::Pending
             | State::Ready
@@ -94,6 +96,33 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 Ok(Retreat { place: task.place.clone(), fate, how })
             }
         }
+    }
+
+    /// Is any of these places in doubt?
+    #[must_use]
+    pub fn in_doubt(&self, steps: &[StepTasks]) -> bool {
+        let mut tasks = steps.iter().flat_map(|step| &step.tasks);
+        tasks.any(|task| matches!(self.state_of(&task.place), State::Intended | State::InDoubt))
+    }
+
+    /// Decides every doubt of these steps by observing, without carrying anything out: what is taken back need not be
+    /// done first. Every place is looked at, also where another one stays in doubt.
+    ///
+    /// # Errors
+    /// The first place where observing cannot tell; a person has to.
+    pub async fn settle_doubts(&self, steps: &[StepTasks], phase: &PhaseId) -> Result<()> {
+        let mut unclear = None;
+        for task in steps.iter().flat_map(|step| &step.tasks) {
+            if self.state_of(&task.place) == State::Intended {
+                self.doubt(&task.place, "hactl was interrupted before the outcome was recorded")?;
+            }
+            if self.state_of(&task.place) == State::InDoubt
+                && let Err(error) = self.decide(task, Met::TakingBack(phase)).await
+            {
+                unclear.get_or_insert(error.at(&task.place));
+            }
+        }
+        unclear.map_or(Ok(()), Err)
     }
 
     /// Takes steps back in reverse order, each place one after the other.

@@ -42,6 +42,22 @@ impl Bars {
         self.all.suspend(ask)
     }
 
+    /// Takes the live lines away until [`Self::go_on`]; nothing may be told in between.
+    pub fn hush(&self) {
+        for bar in self.running.borrow().values() {
+            bar.disable_steady_tick();
+        }
+        // A terminal that cannot be written must not stop the work.
+        let _ = self.all.clear();
+    }
+
+    /// Shows them again.
+    pub fn go_on(&self) {
+        for bar in self.running.borrow().values() {
+            bar.enable_steady_tick(TICK);
+        }
+    }
+
     fn live(&self, place: &Place, text: &str) {
         let mut running = self.running.borrow_mut();
         let bar = running.entry(place.clone()).or_insert_with(|| {

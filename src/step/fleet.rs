@@ -6,7 +6,8 @@ use std::rc::Rc;
 use futures_util::future::join_all;
 use tokio::time::{Duration, sleep};
 
-use super::kind::{Evidence, Failure, Findings};
+use super::kind::{Evidence, Failure, Findings, StepKind as _};
+use super::manual::Manual;
 use super::table::{Action, Table};
 use crate::access::World;
 use crate::diagnostic::{Code, Error, Result, codes};
@@ -19,8 +20,11 @@ use crate::name::{HostName, StepId};
 use crate::plan::PhaseTasks;
 use crate::probe::{Probe, Verdict};
 use crate::runbook::{Bindings, Phase, Runbook, SignedBy, Step};
-use crate::transport::ssh::{AttemptId, AttemptState, Standing};
+use crate::transport::ssh::{AttemptId, AttemptState, Owner, Standing};
 use crate::workspace::{Host, Workspace};
+
+/// How long a person may take to do something by hand.
+const A_PERSONS_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How often a command that still runs is looked at.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -83,7 +87,8 @@ impl Fleet {
                 (SignedBy::AnotherPerson, Some(approvals)) => Signers::AllBut(approvals.operators.clone()),
                 (SignedBy::AnotherPerson | SignedBy::Anyone, _) => Signers::Anyone,
             },
-            timeout: step.timeout.into(),
+            // A person takes as long as it takes; nothing else waits for them.
+            timeout: if step.action.kind == Manual::NAME { A_PERSONS_TIME } else { step.timeout.into() },
             retries: step.retries,
         };
         StepTasks {
@@ -105,6 +110,20 @@ impl Fleet {
         let refused =
             join_all(asked).await.into_iter().filter_map(Result::err).find(|e| is_refusal(e.code()));
         refused.map_or(Ok(()), |error| Err(error.state("nothing was begun, on any host")))
+    }
+
+    /// Who changed the hosts of these steps last, where somebody did.
+    ///
+    /// # Errors
+    /// A host cannot be asked: then it is not known whether it would be taken over.
+    pub async fn owners(&self, steps: &[StepTasks], state: &RunState) -> Result<Vec<(HostName, Owner)>> {
+        let mut owners = Vec::new();
+        for host in self.hosts_of(steps, state) {
+            if let Some(owner) = self.world.owner(&host).await? {
+                owners.push((host, owner));
+            }
+        }
+        Ok(owners)
     }
 
     /// Removes from the hosts of these steps what the attempts of a finished run left. A host that cannot be asked keeps

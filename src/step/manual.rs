@@ -78,7 +78,7 @@ impl StepKind for Manual {
     }
 
     async fn apply(&self, hands: &Hands<'_>) -> Result<Outputs, Failure> {
-        let answers = hands.ask_person(&self.instructions, &self.answers)?;
+        let answers = hands.ask_person(&self.instructions, &self.answers).await?;
         Ok(answers.into_iter().map(|(name, text)| (name, OutputValue::String(text))).collect())
     }
 
@@ -102,7 +102,7 @@ impl StepKind for Manual {
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
         if let Some(how) = &self.way_back {
-            hands.ask_person(how, &BTreeMap::new())?;
+            hands.ask_person(how, &BTreeMap::new()).await?;
         }
         Ok(())
     }

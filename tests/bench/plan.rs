@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hactl::access::{Means, World};
 use hactl::clock::SystemClock;
-use hactl::diagnostic::{Error, Result};
-use hactl::engine::approver::Person;
+use hactl::diagnostic::Result;
+use hactl::engine::approver::{Asked, Person};
 use hactl::engine::seam::{Resolved, Steps, Task};
 use hactl::evidence::EvidenceStore;
 use hactl::journal::line::{Tail, decode, encode};
@@ -137,11 +137,7 @@ async fn load_and_plan(folder: &Path, state: &RunState, steps: usize) {
 struct Nobody;
 
 impl Person for Nobody {
-    fn ask(
-        &self,
-        _instructions: &str,
-        _questions: &std::collections::BTreeMap<OutputName, String>,
-    ) -> Result<std::collections::BTreeMap<OutputName, String>, Error> {
+    fn ask<'a>(&'a self, _: &'a str, _: &'a std::collections::BTreeMap<OutputName, String>) -> Asked<'a> {
         panic!("nobody is asked here")
     }
 }

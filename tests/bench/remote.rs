@@ -9,9 +9,8 @@ use std::rc::Rc;
 
 use hactl::access::{Command, Means, World};
 use hactl::clock::SystemClock;
-use hactl::diagnostic::{Error, Result};
 use hactl::digest::Digest;
-use hactl::engine::approver::Person;
+use hactl::engine::approver::{Asked, Person};
 use hactl::evidence::EvidenceStore;
 use hactl::journal::record::{AttemptNumber, Epoch, Place};
 use hactl::journal::{AttemptLabel, Purpose, StateDir};
@@ -168,11 +167,7 @@ fn world(sshd: &Sshd) -> World {
 struct Nobody;
 
 impl Person for Nobody {
-    fn ask(
-        &self,
-        _instructions: &str,
-        _questions: &BTreeMap<OutputName, String>,
-    ) -> Result<BTreeMap<OutputName, String>, Error> {
+    fn ask<'a>(&'a self, _: &'a str, _: &'a BTreeMap<OutputName, String>) -> Asked<'a> {
         panic!("nobody is asked here")
     }
 }

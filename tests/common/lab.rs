@@ -177,6 +177,17 @@ impl Workspace<'_> {
     }
 
     /// Changes a file of the workspace.
+    /// Makes this a copy of another workspace as it is now.
+    pub(crate) fn hold_copy_of(&self, other: &Self) {
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(format!("{}/.", other.path().display()))
+            .arg(self.path())
+            .status()
+            .unwrap();
+        assert!(copied.success());
+    }
+
     pub(crate) fn edit(&self, file: &str, change: impl FnOnce(String) -> String) {
         let path = self.path().join(file);
         let text = fs::read_to_string(&path).unwrap();

@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
+mod places;
 mod sweep;
 mod world;
 
@@ -53,6 +54,9 @@ sweeps! {
     two_halves_are_verified_again = Halves, Verify;
     a_value_is_given_up = Set, GiveUp;
     two_halves_are_given_up = Halves, GiveUp;
+    a_restart_is_given_up = Restart, GiveUp;
+    an_insert_is_given_up = Insert, GiveUp;
+    what_leaves_no_trace_is_given_up = Blind, GiveUp;
     an_insert_happens_once = Insert, Run;
     what_leaves_no_trace_happens_once_or_asks = Blind, Run;
 }

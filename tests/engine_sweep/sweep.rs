@@ -11,7 +11,7 @@ use hactl::clock::FixedClock;
 use hactl::diagnostic::{Error, Result, codes};
 use hactl::digest::Digest;
 use hactl::engine::approver::{Answer, Approver, Question};
-use hactl::engine::doubt::Verdict;
+use hactl::engine::doubt::{Met, Verdict};
 use hactl::engine::driver::Driver;
 use hactl::engine::interrupt::Interrupt;
 use hactl::engine::seam::{Signers, StepTasks, Task};
@@ -64,7 +64,7 @@ enum End {
 struct Yes;
 
 impl Approver for Yes {
-    fn ask(&self, _question: &Question<'_>) -> Result<Answer> {
+    async fn ask(&self, _question: &Question<'_>) -> Result<Answer> {
         Ok(Answer::Yes(How::Confirmed))
     }
 }
@@ -241,14 +241,17 @@ impl Sweep {
                 }
                 Ok(())
             }
-            Job::RollBack | Job::GiveUp => driver.roll_back(&self.steps).await,
+            Job::RollBack | Job::GiveUp => {
+                driver.settle_doubts(&self.steps, &PhaseId::new("0").unwrap()).await?;
+                driver.roll_back(&self.steps).await
+            }
             Job::Decide => {
                 for task in self.steps.iter().flat_map(|step| &step.tasks) {
                     if state_of(&journal.state(), &task.place) == State::InDoubt {
                         // The person looks for themselves, and is right.
                         let there = world.model.borrow().thing(&task.place).count > Thing::OLD.count;
                         let verdict = if there { Verdict::Applied } else { Verdict::NotApplied };
-                        driver.decide_by_person(task, verdict).await?;
+                        driver.decide_by_person(task, verdict, Met::GoingOn).await?;
                     }
                 }
                 Ok(())
@@ -259,6 +262,7 @@ impl Sweep {
     /// An operator goes on until it is done, deciding by the truth where hactl stops and asks.
     pub(crate) fn carry_through(&self, model: &mut Model, bytes: &[u8], job: Job, story: &str) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
+        let begun = read(&bytes).1;
         for _ in 0..PATIENCE {
             let (end, disk) = self.process(model, &bytes, job, Crash::Never);
             bytes = disk.live();
@@ -266,16 +270,14 @@ impl Sweep {
                 End::Done => {
                     model.land();
                     self.check(model, &bytes, job, story);
+                    if job == Job::GiveUp || job == Job::RollBack {
+                        self.check_nothing_was_begun(&begun, &bytes, story);
+                    }
                     *self.histories.borrow_mut() += 1;
                     return bytes;
                 }
                 End::Killed => unreachable!("nobody killed it"),
                 End::Stopped(error) if error.code() == codes::IN_DOUBT => {
-                    // A rollback wants the doubt decided first: by a resume.
-                    if job != Job::Run {
-                        let (_, disk) = self.process(model, &bytes, Job::Run, Crash::Never);
-                        bytes = disk.live();
-                    }
                     bytes = self.decide(model, &bytes, story);
                 }
                 End::Stopped(_) => {}
@@ -283,6 +285,15 @@ impl Sweep {
         }
         self.blame(story, "it never ends".to_owned());
         bytes
+    }
+
+    /// What is given up, or taken back, is not carried out for that.
+    fn check_nothing_was_begun(&self, before: &[(Place, String)], bytes: &[u8], story: &str) {
+        for (place, label) in read(bytes).1 {
+            if label.starts_with('a') && !before.contains(&(place.clone(), label.clone())) {
+                self.blame(story, format!("{label} of {place} was begun to be taken back"));
+            }
+        }
     }
 
     /// A person decides. Only what leaves no trace may need one.

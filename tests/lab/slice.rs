@@ -94,6 +94,29 @@ fn gates_locks_and_changed_files() {
         assert_eq!(lab.read(node, "ls /srv"), "apt\nslice");
     }
 
+    // Neither does an older copy of its journal, however much it has gone on since; before anything is begun.
+    let older = lab.workspace("slice.toml");
+    older.hold_copy_of(&workspace);
+    workspace.must(&["phase", "rollback", "1", "--yes"]);
+    workspace.must(&["phase", "run", "1", "--yes"]);
+    let lines = older.journal().lines().len();
+    let refused = older.hactl(&["phase", "verify", "0"]);
+    assert_eq!(refused.status, 5, "{refused}");
+    assert!(refused.stderr.contains("attempt::old_journal"), "{refused}");
+    assert_eq!(older.journal().lines().len(), lines, "nothing was recorded");
+    // Where the newer one is lost, the older one takes over, and the newer one is the stranger from then on.
+    older.must(&["resume", "--take-over", "--yes"]);
+    older.must(&["phase", "verify", "0"]);
+    let refused = workspace.hactl(&["phase", "verify", "0"]);
+    assert_eq!(refused.status, 5, "{refused}");
+    assert!(refused.stderr.contains("attempt::old_epoch"), "{refused}");
+    let workspace = older;
+
+    // The run is over, and its attempts are gone from the machines.
+    for node in NODES {
+        assert_eq!(lab.read(node, "sudo ls /var/lib/hactl"), "lock\nowner");
+    }
+
     // And back.
     workspace.must(&["phase", "rollback", "1", "--yes"]);
     workspace.must(&["phase", "rollback", "0", "--yes"]);

@@ -14,7 +14,7 @@ use hactl::access::{Become, Command, Means, Status, World};
 use hactl::clock::SystemClock;
 use hactl::diagnostic::{Result, codes};
 use hactl::digest::Digest;
-use hactl::engine::approver::Person;
+use hactl::engine::approver::{Asked, Person};
 use hactl::evidence::EvidenceStore;
 use hactl::journal::record::{AttemptNumber, Epoch, Place, Seq};
 use hactl::journal::{AttemptLabel, Hold, Purpose, StateDir, Tail};
@@ -52,7 +52,7 @@ const SHORT: Timing = Timing {
 struct Nobody;
 
 impl Person for Nobody {
-    fn ask(&self, _: &str, _: &BTreeMap<OutputName, String>) -> Result<BTreeMap<OutputName, String>> {
+    fn ask<'a>(&'a self, _: &'a str, _: &'a BTreeMap<OutputName, String>) -> Asked<'a> {
         panic!("nobody is asked here")
     }
 }

@@ -10,7 +10,7 @@ use hactl::access::{Means, World};
 use hactl::clock::{Clock as _, SystemClock};
 use hactl::diagnostic::Result;
 use hactl::digest::Digest;
-use hactl::engine::approver::Person;
+use hactl::engine::approver::{Asked, Person};
 use hactl::engine::gate::Cleared;
 use hactl::evidence::EvidenceStore;
 use hactl::journal::record::{EvidenceRef, Mode, Observed, Operator, Outputs, Place, Record};
@@ -40,7 +40,7 @@ pub(crate) struct Bench {
 struct Nobody;
 
 impl Person for Nobody {
-    fn ask(&self, _: &str, _: &BTreeMap<OutputName, String>) -> Result<BTreeMap<OutputName, String>> {
+    fn ask<'a>(&'a self, _: &'a str, _: &'a BTreeMap<OutputName, String>) -> Asked<'a> {
         unreachable!("no kind of these asks a person")
     }
 }

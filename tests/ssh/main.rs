@@ -25,7 +25,7 @@ use libtest_mimic::{Arguments, Completion, Trial};
 use hactl::access::{Command, Means, World};
 use hactl::clock::SystemClock;
 use hactl::digest::Digest;
-use hactl::engine::approver::Person;
+use hactl::engine::approver::{Asked, Person};
 use hactl::evidence::EvidenceStore;
 use hactl::journal::record::{AttemptNumber, Epoch, Place};
 use hactl::journal::{AttemptLabel, Purpose, StateDir};
@@ -47,6 +47,7 @@ macro_rules! tests {
 }
 
 mod attempts;
+mod gates;
 mod hostile;
 mod keys;
 mod owner;
@@ -68,19 +69,27 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let cannot = sshd::cannot();
-    let tests = [keys::TESTS, reads::TESTS, attempts::TESTS, quiet::TESTS, hostile::TESTS, owner::TESTS]
-        .into_iter()
-        .flatten()
-        .map(|&(name, body)| {
-            let cannot = cannot.clone();
-            Trial::ignorable_test(name, move || match cannot {
-                Some(why) => Ok(Completion::ignored_with(why)),
-                None => {
-                    on_one_thread(body());
-                    Ok(Completion::Completed)
-                }
-            })
-        });
+    let tests = [
+        keys::TESTS,
+        reads::TESTS,
+        attempts::TESTS,
+        quiet::TESTS,
+        hostile::TESTS,
+        owner::TESTS,
+        gates::TESTS,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|&(name, body)| {
+        let cannot = cannot.clone();
+        Trial::ignorable_test(name, move || match cannot {
+            Some(why) => Ok(Completion::ignored_with(why)),
+            None => {
+                on_one_thread(body());
+                Ok(Completion::Completed)
+            }
+        })
+    });
     libtest_mimic::run(&arguments, tests.collect()).exit_code()
 }
 
@@ -142,11 +151,7 @@ fn world(dir: &Path, ssh: Ssh, hosts: Vec<Host>) -> World {
 struct Nobody;
 
 impl Person for Nobody {
-    fn ask(
-        &self,
-        _instructions: &str,
-        _questions: &BTreeMap<OutputName, String>,
-    ) -> Result<BTreeMap<OutputName, String>, hactl::diagnostic::Error> {
+    fn ask<'a>(&'a self, _: &'a str, _: &'a BTreeMap<OutputName, String>) -> Asked<'a> {
         panic!("nobody is asked here")
     }
 }

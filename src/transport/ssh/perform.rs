@@ -323,7 +323,7 @@ pub(super) fn refused(host: &Host, word: &str, detail: &str) -> (Begun, Error) {
     };
     let next = match word {
         "old_epoch" | "old_journal" | "other_run" => {
-            "go on in the workspace that changed the host last; its journal is the one that knows"
+            "go on in the workspace that changed the host last: its journal knows. Only where that is lost: --take-over"
         }
         "other_fleet" => "look at /var/lib/hactl/owner on the host: whose is it?",
         _other => "hactl doctor",
