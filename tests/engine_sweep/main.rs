@@ -95,6 +95,28 @@ fn taking_back_is_killed_again_during_the_next_attempt() {
     killed_twice(Kind::Halves, Fault::Nothing, Job::RollBack);
 }
 
+#[test]
+fn giving_up_is_killed_as_well() {
+    for (kind, fault) in [
+        (Kind::Set, Fault::DropBefore),
+        (Kind::Halves, Fault::FailHalfway),
+        (Kind::Insert, Fault::DropAfter),
+        (Kind::Blind, Fault::DropBefore),
+    ] {
+        killed_twice(kind, fault, Job::GiveUp);
+    }
+}
+
+#[test]
+fn an_insert_that_hangs_is_killed_again_during_the_resume() {
+    killed_twice(Kind::Insert, Fault::HangBefore, Job::Run);
+}
+
+#[test]
+fn a_value_whose_command_arrives_twice_is_killed_again_during_the_resume() {
+    killed_twice(Kind::Set, Fault::Twice, Job::Run);
+}
+
 /// A phase of all kinds, fanned out and gated, with a fault in each of its places.
 fn runbook() -> Sweep {
     Sweep::new(&[

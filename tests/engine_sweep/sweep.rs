@@ -40,6 +40,8 @@ pub(crate) enum Job {
     RollBack,
     /// Rolls back a run that was killed before its end.
     GiveUp,
+    /// Is killed in that rollback, and rolls back again.
+    GivingUp,
     /// A person decides what observing could not.
     Decide,
 }
@@ -241,7 +243,7 @@ impl Sweep {
                 }
                 Ok(())
             }
-            Job::RollBack | Job::GiveUp => {
+            Job::RollBack | Job::GiveUp | Job::GivingUp => {
                 driver.settle_doubts(&self.steps, &PhaseId::new("0").unwrap()).await?;
                 driver.roll_back(&self.steps).await
             }
@@ -270,7 +272,7 @@ impl Sweep {
                 End::Done => {
                     model.land();
                     self.check(model, &bytes, job, story);
-                    if job == Job::GiveUp || job == Job::RollBack {
+                    if matches!(job, Job::GiveUp | Job::GivingUp | Job::RollBack) {
                         self.check_nothing_was_begun(&begun, &bytes, story);
                     }
                     *self.histories.borrow_mut() += 1;
@@ -359,7 +361,9 @@ impl Sweep {
                 Job::RollBack => undone,
                 Job::Decide => continue,
                 // It may have been given up before this place was begun, or after.
-                Job::GiveUp => (Thing { count: thing.count, ..Thing::OLD }, state_of(&state, place)),
+                Job::GiveUp | Job::GivingUp => {
+                    (Thing { count: thing.count, ..Thing::OLD }, state_of(&state, place))
+                }
             };
             let found = (thing, state_of(&state, place));
             if found != wanted {
@@ -411,7 +415,10 @@ impl Sweep {
     fn go_on(&self, mut model: Model, disk: &FakeDisk, job: Job, depth: usize, story: &str) {
         self.check_always(&mut model, story);
         if job == Job::GiveUp {
-            self.carry_through(&mut model, &disk.live(), job, story);
+            self.carry_through(&mut model.clone(), &disk.live(), job, story);
+            if depth > 1 {
+                self.explore(&model, &disk.live(), Job::GivingUp, depth - 1, story);
+            }
             return;
         }
         self.explore(&model, &disk.live(), job, depth - 1, story);
@@ -434,7 +441,9 @@ impl Sweep {
     pub(crate) fn sweep(&self, model: &Model, job: Job, depth: usize) -> Vec<String> {
         let story = format!("{:?} {:?} {:?} {job:?}", self.kinds.values().next(), model.fault, model.lands);
         match job {
-            Job::Run | Job::GiveUp | Job::Decide => self.explore(model, &[], job, depth, &story),
+            Job::Run | Job::GiveUp | Job::GivingUp | Job::Decide => {
+                self.explore(model, &[], job, depth, &story)
+            }
             Job::Verify | Job::RollBack => {
                 // The fault is meant for what comes after the run.
                 let mut done = model.clone();

@@ -45,7 +45,9 @@ impl Sweep {
     pub(crate) fn sweep_disk(&self, model: &Model, job: Job) -> Vec<String> {
         let story = format!("{:?} {job:?}", self.kinds.values().next());
         match job {
-            Job::Run | Job::GiveUp | Job::Decide => self.explore_disk(model, &[], job, &story),
+            Job::Run | Job::GiveUp | Job::GivingUp | Job::Decide => {
+                self.explore_disk(model, &[], job, &story)
+            }
             Job::Verify | Job::RollBack => {
                 let mut done = model.clone();
                 let bytes = self.carry_through(&mut done, &[], Job::Run, &story);
