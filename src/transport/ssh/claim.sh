@@ -5,7 +5,7 @@ marker=$1 runner=$2 root=$3 fleet=$4 run=$5 folder=$3/$5/$6 label=$7 number=$8 e
 shift 9
 seq=$1 sum=$2 hold=$3 vouched=$4 words_bytes=$5 input_bytes=$6 seconds=$7 keep=$8
 
-mkdir -p -- "$root" || refuse setup "cannot make $root"
+[ -d "$root" ] || mkdir -p -- "$root" || refuse setup "cannot make $root"
 inbox=$(mktemp -d "$root/in.XXXXXXXX") || refuse setup "cannot write in $root"
 # The input may be a secret: it stays in memory, and goes as soon as the command has opened it.
 memory=/run

@@ -15,7 +15,7 @@ number() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
 
 # Takes the host's lock as file 9. It is held until a started command has said so, or this script ends.
 lock() {
-  mkdir -p -- "$root" || refuse setup "cannot make $root"
+  [ -d "$root" ] || mkdir -p -- "$root" || refuse setup "cannot make $root"
   for program in flock setsid timeout xargs stdbuf sync runuser; do
     command -v "$program" >/dev/null || refuse setup "$program is not installed"
   done
@@ -62,16 +62,23 @@ state_of() {
     # Who claims holds the lock until then, and we hold it now.
     echo never
   elif [ -e "$1/status" ]; then
-    cat "$1/status"
+    first_line "$1/status"
   elif ! flock -n "$1/alive" true; then
     echo running
   elif [ -e "$1/status" ]; then
-    cat "$1/status"
+    first_line "$1/status"
   elif [ -s "$1/rc" ]; then
-    echo "finished $(cat "$1/rc")"
+    echo "finished $(first_line "$1/rc")"
   else
     echo unknown
   fi
+}
+
+# Starting a program takes longer than all that a shell does by itself; of an attempt it is most of the time.
+first_line() {
+  line=''
+  read -r line <"$1"
+  printf '%s\n' "$line"
 }
 
 size() { stat -c %s -- "$1" 2>/dev/null || echo 0; }
@@ -83,9 +90,12 @@ report() {
     finished* | timeout)
       out=$(size "$1/stdout") err=$(size "$1/stderr")
       # A program that it left behind may still print: no more than this is sent.
-      say "$state : $out $(cat "$1/stdout.cut" 2>/dev/null || echo 0) $err $(cat "$1/stderr.cut" 2>/dev/null || echo 0)"
-      head -c "$out" "$1/stdout" 2>/dev/null
-      head -c "$err" "$1/stderr" 2>/dev/null
+      out_cut=0 err_cut=0
+      [ ! -s "$1/stdout.cut" ] || read -r out_cut <"$1/stdout.cut"
+      [ ! -s "$1/stderr.cut" ] || read -r err_cut <"$1/stderr.cut"
+      say "$state : $out $out_cut $err $err_cut"
+      [ "$out" = 0 ] || head -c "$out" "$1/stdout" 2>/dev/null
+      [ "$err" = 0 ] || head -c "$err" "$1/stderr" 2>/dev/null
       say end
       ;;
     *) say "$state" ;;

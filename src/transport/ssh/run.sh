@@ -4,7 +4,8 @@ cd "$1" || exit 1
 seconds=$2 keep=$3
 exec 8>alive
 flock -n 8 || exit 1
-printf '%s %s\n' "$$" "$(cat /proc/sys/kernel/random/boot_id)" >begun
+read -r boot </proc/sys/kernel/random/boot_id
+printf '%s %s\n' "$$" "$boot" >begun
 sync begun . || exit 1
 exec 7<input || exit 1
 rm -f -- "$(readlink input)" input
@@ -38,13 +39,14 @@ if [ ! -s rc ]; then
 fi
 
 # Output may still be on its way; but a service that was started may hold the pipes for ever.
-for pause in 0.01 0.02 0.05 0.1 0.2 0.5 1 1; do
+for pause in 0.002 0.005 0.01 0.02 0.05 0.1 0.2 0.5 1 1; do
   if [ -e stdout.whole ] && [ -e stderr.whole ]; then break; fi
   sleep "$pause"
 done
 rm -f out.pipe err.pipe
 if [ -s rc ]; then
-  echo "finished $(cat rc)" >status.new
+  read -r rc <rc
+  echo "finished $rc" >status.new
 elif [ "$ended" = 124 ] || [ "$ended" = 137 ]; then
   echo timeout >status.new
 else
