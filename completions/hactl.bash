@@ -28,6 +28,9 @@ _hactl() {
             hactl,doctor)
                 cmd="hactl__subcmd__doctor"
                 ;;
+            hactl,explain)
+                cmd="hactl__subcmd__explain"
+                ;;
             hactl,host)
                 cmd="hactl__subcmd__host"
                 ;;
@@ -39,6 +42,9 @@ _hactl() {
                 ;;
             hactl,lab)
                 cmd="hactl__subcmd__lab"
+                ;;
+            hactl,man)
+                cmd="hactl__subcmd__man"
                 ;;
             hactl,phase)
                 cmd="hactl__subcmd__phase"
@@ -60,6 +66,9 @@ _hactl() {
                 ;;
             hactl,runbook)
                 cmd="hactl__subcmd__runbook"
+                ;;
+            hactl,schema)
+                cmd="hactl__subcmd__schema"
                 ;;
             hactl,status)
                 cmd="hactl__subcmd__status"
@@ -146,7 +155,7 @@ _hactl() {
 
     case "${cmd}" in
         hactl)
-            opts="-h -V --workspace --output --yes --help --version check doctor plan phase resume approve status proof report journal host runbook lab rehearse kinds completions"
+            opts="-h -V --workspace --output --yes --help --version check doctor plan phase resume approve status proof report journal host runbook lab rehearse kinds explain schema completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -254,6 +263,28 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__doctor)
+            opts="-h --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__explain)
             opts="-h --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -761,6 +792,28 @@ _hactl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hactl__subcmd__man)
+            opts="-h --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hactl__subcmd__phase)
             opts="-h --workspace --output --yes --help list show run verify rollback"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1160,6 +1213,28 @@ _hactl() {
         hactl__subcmd__runbook__subcmd__show)
             opts="-h --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__schema)
+            opts="-h --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -8,11 +8,13 @@ pub mod approver;
 pub mod check;
 pub mod completions;
 pub mod doctor;
+pub mod explain;
 pub mod host;
 pub mod journal;
 pub mod kinds;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub mod lab;
+pub mod man;
 pub mod phase;
 pub mod plan;
 pub mod proof;
@@ -22,6 +24,7 @@ pub mod report;
 pub mod resume;
 pub mod runbook;
 pub mod runtime;
+pub mod schema;
 pub mod status;
 pub mod work;
 
@@ -141,8 +144,14 @@ pub enum Command {
     Rehearse(rehearse::Rehearse),
     /// List the step kinds and probes that a runbook can be written with
     Kinds(kinds::Kinds),
+    /// Tell what an error code means
+    Explain(explain::Explain),
+    /// Print the JSON schema of what `--output json` prints
+    Schema(schema::Schema),
     /// Print the completions for a shell
     Completions(completions::Completions),
+    /// Write the manual pages
+    Man(man::ManArgs),
 }
 
 /// Carries out a command; the answer is the exit status, which for `lab ssh` is that of the remote command.
@@ -179,7 +188,10 @@ fn carry_out(cli: &Cli) -> Result<u8> {
         Command::Lab(command) => return lab::run(command, &cli.global),
         #[cfg(all(feature = "lab", target_os = "linux"))]
         Command::Rehearse(command) => return command.run(&cli.global, &out),
+        Command::Explain(command) => command.run(&out)?,
+        Command::Schema(command) => command.run(&out)?,
         Command::Completions(command) => command.run(&out)?,
+        Command::Man(command) => command.run(&out)?,
     };
     Ok(exit as u8)
 }

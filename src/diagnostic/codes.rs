@@ -26,6 +26,23 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// What it means, in one sentence.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "something failed; the message says what",
+            Self::Usage => "the command line or a file is not valid",
+            Self::ApprovalNeeded => "an approval is needed",
+            Self::Locked => "another hactl holds the workspace",
+            Self::OutOfDate => "the plan or an approval is out of date",
+            Self::InDoubt => "a step is in doubt and needs a decision",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// A stable error code, such as `ssh::unreachable`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Code {

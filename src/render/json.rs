@@ -3,6 +3,9 @@
 use super::Out;
 use crate::event::{Event, Listener};
 
+/// What each line is: JSON Schema 2020-12. A test holds real streams against it.
+pub const SCHEMA: &str = include_str!("events.schema.json");
+
 /// One JSON object an event.
 #[derive(Debug)]
 pub struct Json {

@@ -19,7 +19,8 @@ pub(crate) const IN_THE_LAB: &[&str] = &[
 ];
 
 /// Those that need nothing but hactl itself.
-pub(crate) const ANYWHERE: &[&str] = &["hactl kinds", "hactl runbook eject cell0"];
+pub(crate) const ANYWHERE: &[&str] =
+    &["hactl kinds", "hactl runbook eject cell0", "hactl schema", "hactl explain", "hactl man man1"];
 
 /// The command with which this very test is run, and the one that `.ci/run` runs beside it.
 pub(crate) const BY_CI: &[&str] = &["cargo test", ".ci/supply-chain"];
