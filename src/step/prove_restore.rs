@@ -327,7 +327,9 @@ impl StepKind for ProveRestore {
             let proven = self.prove(trial, &source, &prover, read).await;
             prover.finish(proven).await
         };
-        let proven = proven.await;
+        let proven = proven
+            .await
+            .map_err(|e| e.default_state("production was only read, and nothing is restored any more"));
         if canary {
             let dropped = source.drop_canary().await;
             let proven = proven?;

@@ -192,7 +192,11 @@ fn without_a_slot() {
         &workspace,
         RESTORE,
         "attempt::failed",
-        &["are free where the server keeps its WAL", "a slot could fill the disk"],
+        &[
+            "are free where the server keeps its WAL",
+            "a slot could fill the disk",
+            "production was only read",
+        ],
     );
     psql(&lab, "postgres", "ALTER SYSTEM RESET max_wal_size");
     psql(&lab, "postgres", "SELECT pg_reload_conf()");
