@@ -155,6 +155,11 @@ impl Session {
         let evidence = Rc::new(EvidenceStore::new(dir, Rc::clone(&redactor)));
         let Found { now, kept, files } = load(file, journal.state().run(), &evidence)?;
         let changed = !files.changes.is_empty();
+        if let (Drift::Rebase, Some(_)) = (drift, &files.unreadable) {
+            // There is nothing to go on with instead: the problems are shown as they are when a run begins.
+            let nothing_done = |e: Error| e.state("nothing was done, and nothing accepted");
+            runbook::load::<Table>(file).map_err(nothing_done)?;
+        }
         if let Some(why) = &files.unreadable {
             here.listener.event(Event::FilesUnreadable { why: why.clone() });
         }

@@ -60,17 +60,23 @@ pub fn verify(text: &str, signature: &str, signers: &[u8], at: Timestamp) -> Res
 
     let found = run(keygen("find-principals"), text)?;
     let principals = String::from_utf8_lossy(&found.stdout).into_owned();
-    let principal = principals.split([',', '\n']).map(str::trim).find(|name| !name.is_empty());
-    let Some(principal) = principal.filter(|_| found.status.success()) else {
+    let mut names: Vec<&str> =
+        principals.split([',', '\n']).map(str::trim).filter(|n| !n.is_empty()).collect();
+    names.dedup();
+    let principal = match names[..] {
+        _ if !found.status.success() => None,
+        [] => None,
+        [one] if !one.contains(['*', '?', '!']) => Some(one),
+        _ => {
+            let why =
+                "the allowed signers name this key for several people or a pattern: nobody knows who signed";
+            return Err(refused(why).source(names.join(", ")));
+        }
+    };
+    let Some(principal) = principal else {
         return Err(refused("the key that signed is not among the allowed signers, or was not at that time")
             .source(last_line(&found.stderr)));
     };
-    if principal.contains(['*', '?', '!']) {
-        return Err(refused(
-            "the allowed signers name this key for a pattern, which says of nobody who signed",
-        )
-        .source(principal.to_owned()));
-    }
     let mut command = keygen("verify");
     command.args(["-I", principal]);
     let ended = run(command, text)?;
@@ -100,11 +106,16 @@ fn run(mut command: Command, input: &str) -> Result<std::process::Output> {
 }
 
 fn refused(why: &str) -> Error {
-    Error::new(codes::SIGNATURE, why).state("nothing was approved")
+    Error::new(codes::SIGNATURE, why)
+        .state("nothing was approved")
+        .next("look at allowed_signers and at who signed; hactl approve --help shows the way of a request")
 }
 
 fn cannot_try(e: std::io::Error) -> Error {
-    Error::new(codes::SIGNATURE, "the signature could not be tried").state("nothing was approved").source(e)
+    Error::new(codes::SIGNATURE, "the signature could not be tried")
+        .state("nothing was approved")
+        .source(e)
+        .next("look after the disk of /tmp, then the same command again")
 }
 
 fn last_line(said: &[u8]) -> String {
@@ -162,6 +173,10 @@ mod tests {
         refused(text, "nonsense", signers, "2026-06-01T12:00:00Z");
         let pattern = format!("*@acme {alice_public}\n");
         refused(text, &signature, pattern.as_bytes(), "2026-06-01T12:00:00Z");
+        let two = format!("alice@acme,bob@acme {alice_public}\n");
+        refused(text, &signature, two.as_bytes(), "2026-06-01T12:00:00Z");
+        let two = format!("alice@acme {alice_public}\nbob@acme {alice_public}\n");
+        refused(text, &signature, two.as_bytes(), "2026-06-01T12:00:00Z");
         let for_files = format!("alice@acme namespaces=\"file\" {alice_public}\n");
         refused(text, &signature, for_files.as_bytes(), "2026-06-01T12:00:00Z");
 

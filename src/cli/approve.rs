@@ -145,12 +145,30 @@ fn tasks(session: &Session, step: &StepId, host: Option<&HostName>) -> Result<Ve
 fn sign(file: &Path, key: Option<&Path>, out: &Out) -> Result<()> {
     let text = read(file)?;
     let request = Request::parse(&text)?;
+    let somebody_there = std::io::stdin().is_terminal();
     let key = match key {
         Some(key) => key.to_owned(),
+        // Without a terminal nobody has been asked, so the key at least has to be named.
+        None if !somebody_there => {
+            return Err(Error::new(
+                codes::APPROVAL_NEEDED,
+                "there is no terminal to ask at, and no key was named",
+            )
+            .state("nothing was signed")
+            .next(format!("hactl approve --sign {} --key KEY", file.display())));
+        }
         None => default_key()?,
     };
-    let shown = words::wrap(&words::clean(&request.shown()), out.width(), 13);
-    out.say(shown.trim_end())?;
+    let to = beside(file);
+    if to.exists() {
+        return Err(Error::new(codes::USAGE, format!("{} is there already", to.display()))
+            .state("nothing was signed")
+            .next(format!("move {} away, then the same command again", to.display())));
+    }
+    if out.format() == Format::Human {
+        let shown = words::wrap(&words::clean(&request.shown()), out.width(), 13);
+        out.say(shown.trim_end())?;
+    }
     if request.expires <= SystemClock.now() {
         return Err(Error::new(
             codes::APPROVAL_EXPIRED,
@@ -159,8 +177,7 @@ fn sign(file: &Path, key: Option<&Path>, out: &Out) -> Result<()> {
         .state("nothing was signed")
         .next("ask for a new one: hactl approve STEP --export FILE"));
     }
-    // A signer's own script may have shown it to them: naming the key says that it is meant.
-    if std::io::stdin().is_terminal() {
+    if somebody_there {
         match ask_plainly(&Progress::new(out), &format!("Sign this with {}?", key.display()))? {
             Answer::Yes(_) => {}
             Answer::No | Answer::NobodyThere => {
@@ -171,8 +188,10 @@ fn sign(file: &Path, key: Option<&Path>, out: &Out) -> Result<()> {
         }
     }
     let signature = signature::sign(&text, &key)?;
-    let to = beside(file);
     write_new(&to, &signature)?;
+    if out.format() == Format::Json {
+        return Ok(());
+    }
     out.say(format!("signed: {} goes back to whoever asked, beside {}", to.display(), file.display()))
 }
 
@@ -191,6 +210,7 @@ fn import(file: &Path, global: &Global, out: &Out) -> Result<()> {
             Error::new(codes::SIGNATURE, format!("cannot read {}", approvals.allowed_signers.display()))
                 .state("nothing was approved")
                 .source(e)
+                .next("put the file back, then the same command again")
         })?;
         let signer = signature::verify(&text, &signature, &signers, SystemClock.now())?;
         let tasks = tasks(session, &request.step, request.host.as_ref())?;
@@ -200,8 +220,11 @@ fn import(file: &Path, global: &Global, out: &Out) -> Result<()> {
                 "the step runs on other hosts than the request says",
             )
             .step(&request.step)
-            .state("nothing was approved"));
+            .state("nothing was approved")
+            .next("hactl phase list; hactl phase show N says where steps run"));
         };
+        // What is refused leaves no trace, and begins no run.
+        work.judge(task, &request, &text)?;
         let signers = session.evidence.put("allowed signers", &signers)?;
         session.begin()?;
         let signed =
@@ -226,6 +249,7 @@ fn read(file: &Path) -> Result<String> {
         Error::new(codes::USAGE, format!("cannot read {}", file.display()))
             .state("nothing was approved")
             .source(e)
+            .next("hactl approve --help    (shows the way of a request)")
     })
 }
 
@@ -235,8 +259,9 @@ fn write_new(file: &Path, text: &str) -> Result<()> {
     let made = std::fs::File::create_new(file);
     made.and_then(|mut to| to.write_all(text.as_bytes()).and_then(|()| to.sync_all())).map_err(|e| {
         Error::new(codes::USAGE, format!("cannot write {}", file.display()))
+            .state("nothing was written")
             .source(e)
-            .next("name another file")
+            .next("name another file, or move that one away")
     })
 }
 

@@ -122,6 +122,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             run: &run.run,
             runbook: &run.runbook,
             runbook_digest: run.runbook_bytes.digest,
+            workspace_digest: run.workspace.digest,
             place: &task.place,
             title: &task.title,
             why: task.why.as_deref(),
@@ -135,23 +136,28 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         request.text()
     }
 
-    /// Records a signed approval. The signature was checked; here it is judged whether it is one for this run, here and
-    /// now. Whether the change is still the one that was signed is seen when the gate is reached.
+    /// Judges a request whose signature was checked: is it one for this run, here and now? Whether the change is still
+    /// the one that was signed is seen when the gate is reached.
     ///
     /// # Errors
-    /// It is for something else, has expired, or is by somebody whose signature this gate does not take.
-    pub fn accept(&self, task: &Task, request: &Request, text: &str, signed: Signed) -> Result<()> {
+    /// It is for something else, was taken before, or has expired.
+    pub fn judge(&self, task: &Task, request: &Request, text: &str) -> Result<()> {
         let place = &task.place;
-        self.may_be_approved(place)?;
-        let refuse = |code, why: String| Err(Error::new(code, why).at(place).state("nothing was approved"));
+        let command = approve_command(place);
+        let refuse = |code, why: String| {
+            let error = Error::new(code, why).at(place).state("nothing was approved");
+            Err(error.next(format!("{command} --export FILE    (asks for a new one)")))
+        };
         let state = self.journal.state();
-        let run = state.run().ok_or_else(|| {
-            Error::new(codes::APPROVAL_OTHER, "no run has begun here that it could be for")
-                .state("nothing was approved")
-        })?;
+        let Some(run) = state.run() else {
+            let why = "no run has begun here that it could be for".to_owned();
+            return refuse(codes::APPROVAL_OTHER, why);
+        };
+        self.may_be_approved(place)?;
         let wrong = [
             ("fleet", request.fleet.to_string(), run.fleet.to_string()),
             ("run", request.run.to_string(), run.run.to_string()),
+            ("hactl.toml", request.workspace_digest.short(), run.workspace.digest.short()),
             ("runbook", request.runbook_digest.short(), run.runbook_bytes.digest.short()),
             ("step", request.place().to_string(), place.to_string()),
         ];
@@ -162,14 +168,37 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         if request.expires <= self.clock.now() {
             return refuse(codes::APPROVAL_EXPIRED, format!("the request expired at {}", request.expires));
         }
+        if request.expires > self.expiry() {
+            let why =
+                format!("the request would count until {}, longer than an approval may", request.expires);
+            return refuse(codes::APPROVAL_OTHER, why);
+        }
+        if state.was_signed(&Digest::of(text)) {
+            let why = "this request was signed and taken before, and lets one change through".to_owned();
+            return refuse(codes::APPROVAL_OTHER, why);
+        }
+        Ok(())
+    }
+
+    /// Records a signed approval, whose signature was checked and whose request was judged.
+    ///
+    /// # Errors
+    /// As [`Self::judge`], or it is by somebody whose signature this gate does not take.
+    pub fn accept(&self, task: &Task, request: &Request, text: &str, signed: Signed) -> Result<()> {
+        self.judge(task, request, text)?;
+        let place = &task.place;
+        let refuse = |code, why: &str| {
+            let error = Error::new(code, why).at(place).state("nothing was approved");
+            Err(error.next("hactl approve --import FILE    (once somebody else has signed it)"))
+        };
         let how = How::Signed(Box::new(signed));
         if !admits(task, &how) {
-            let why = "this gate takes the signature of another person than who operates".to_owned();
+            let why = "this gate takes the signature of another person than who operates";
             return refuse(codes::APPROVAL_OTHER, why);
         }
         let shown = self.evidence.put("what was signed", text.as_bytes())?;
         if shown.digest != Digest::of(text) {
-            let why = "the request holds what hactl knows as a secret, and cannot be kept".to_owned();
+            let why = "the request holds what hactl knows as a secret, and cannot be kept";
             return refuse(codes::APPROVAL_TEXT, why);
         }
         let (binding, by) = (request.binding()?, self.operator.clone());
@@ -192,11 +221,15 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             | State::RolledBack
             | State::Skipped => Ok(()),
             State::Applied | State::Verified => {
-                Err(Error::new(codes::NOTHING_TO_APPROVE, "this step is done").at(place).next("hactl status"))
+                Err(Error::new(codes::NOTHING_TO_APPROVE, "this step is done")
+                    .at(place)
+                    .state("nothing was approved")
+                    .next("hactl status"))
             }
             State::Intended | State::InDoubt | State::RollingBack | State::RollbackFailed => {
                 Err(Error::new(codes::NOTHING_TO_APPROVE, "this step has begun, and is not settled yet")
                     .at(place)
+                    .state("nothing was approved")
                     .next("hactl resume"))
             }
         }
@@ -240,19 +273,26 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     }
 }
 
+/// The command that approves a place ahead.
+fn approve_command(place: &Place) -> String {
+    match &place.host {
+        Some(host) => format!("hactl approve {} --host {host}", place.step),
+        None => format!("hactl approve {}", place.step),
+    }
+}
+
 /// What to type where a gate waits and nobody here can answer it.
 fn nobody_there(task: &Task) -> Error {
     let place = &task.place;
-    let (command, file) = match &place.host {
-        Some(host) => {
-            (format!("hactl approve {} --host {host}", place.step), format!("{}-{host}", place.step))
-        }
-        None => (format!("hactl approve {}", place.step), place.step.to_string()),
+    let command = approve_command(place);
+    let file = match &place.host {
+        Some(host) => format!("{}-{host}", place.step),
+        None => place.step.to_string(),
     };
     let error = match task.gate {
         Gate::Sign => Error::new(codes::APPROVAL_NEEDED, "this step needs an approval that somebody signed")
             .next(format!("{command} --export {file}.approval    (writes what is to be signed)"))
-            .next(format!("whoever signs, on any machine: hactl approve --sign {file}.approval"))
+            .next(format!("whoever signs, with a hactl of their own: approve --sign {file}.approval"))
             .next(format!("hactl approve --import {file}.approval    (with {file}.approval.sig beside it)")),
         Gate::None | Gate::Confirm | Gate::Type => {
             let why = "this step needs an approval, and there is no terminal to ask at";

@@ -86,7 +86,7 @@ impl Cleared {
             Err(Error::new(code, why)
                 .at(&place)
                 .state("nothing was changed")
-                .next(format!("hactl approve {}", place.step)))
+                .next("hactl resume    (asks for another one)"))
         };
         if approval.place != place || approval.binding != binding {
             return refuse(codes::APPROVAL_OTHER, "the approval given is for something else".to_owned());

@@ -17,6 +17,7 @@ use crate::digest::Digest;
 use crate::evidence::EvidenceStore;
 use crate::journal::record::{Approval, Change, Place, Signed};
 use crate::name::{FleetName, HostName, RunId, RunbookName, StepId};
+use crate::redact::is_plain;
 use crate::signature;
 
 /// The version of the text.
@@ -37,6 +38,8 @@ pub struct Request {
     pub runbook: RunbookName,
     /// The runbook's bytes.
     pub runbook_digest: Digest,
+    /// The bytes of `hactl.toml`.
+    pub workspace_digest: Digest,
     /// The step.
     pub step: StepId,
     /// The host, where the step has places.
@@ -69,6 +72,7 @@ pub(super) struct Parts<'a> {
     pub(super) run: &'a RunId,
     pub(super) runbook: &'a RunbookName,
     pub(super) runbook_digest: Digest,
+    pub(super) workspace_digest: Digest,
     pub(super) place: &'a Place,
     pub(super) title: &'a str,
     pub(super) why: Option<&'a str>,
@@ -88,6 +92,7 @@ impl Request {
             run: parts.run.clone(),
             runbook: parts.runbook.clone(),
             runbook_digest: parts.runbook_digest,
+            workspace_digest: parts.workspace_digest,
             step: parts.place.step.clone(),
             host: parts.place.host.clone(),
             title: parts.title.to_owned(),
@@ -158,30 +163,37 @@ impl Request {
         }
     }
 
-    /// What the person who signs reads.
+    /// What the person who signs reads: every character of every field, those that a terminal would hide or obey as
+    /// escapes. Only a detail may have several lines, and each of them begins where no field does.
     #[must_use]
     pub fn shown(&self) -> String {
         let mut text = String::new();
-        let _ = writeln!(text, "{}: {}", self.place(), self.title);
+        let _ = writeln!(text, "{}: {}", self.place(), visible(&self.title));
         let _ = writeln!(text, "  fleet:     {}", self.fleet);
         let _ =
             writeln!(text, "  run:       {} of {} ({})", self.run, self.runbook, self.runbook_digest.short());
-        let _ = writeln!(text, "  asked by:  {}", self.requested_by);
+        let _ = writeln!(text, "  asked by:  {}", visible(&self.requested_by));
         if let Some(why) = &self.why {
-            let _ = writeln!(text, "  why:       {why}");
+            let _ = writeln!(text, "  why:       {}", visible(why));
         }
-        let _ = writeln!(text, "  change:    {}", self.change);
-        for detail in &self.details {
-            let _ = writeln!(text, "             {detail}");
+        let _ = writeln!(text, "  change:    {}", visible(&self.change));
+        for line in self.details.iter().flat_map(|detail| detail.split('\n')) {
+            let _ = writeln!(text, "             {}", visible(line));
         }
-        let _ = writeln!(text, "  way back:  {}", self.way_back);
+        let _ = writeln!(text, "  way back:  {}", visible(&self.way_back));
         for identity in &self.identities {
-            let _ = writeln!(text, "  touches:   {identity}");
+            let _ = writeln!(text, "  touches:   {}", visible(identity));
         }
-        let _ = writeln!(text, "  action:    {}", self.action);
+        let _ = writeln!(text, "  action:    {}", visible(&self.action));
         let _ = writeln!(text, "  expires:   {}", self.expires);
         text
     }
+}
+
+/// A text with what a terminal would hide or obey written as an escape.
+fn visible(text: &str) -> String {
+    let escaped = |c: char| if is_plain(c) { c.to_string() } else { c.escape_default().to_string() };
+    text.chars().map(escaped).collect()
 }
 
 /// Checks a signed approval of a run again, by what was kept of it alone: `at` is when it was recorded.

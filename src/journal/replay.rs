@@ -12,7 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::checkpoint::Checkpoint;
 use super::file::Lines;
 use super::line::Line;
-use super::record::{Approval, AttemptNumber, Epoch, EvidenceRef, Mode, Operator, Place, Proof, Record, Seq};
+use super::record::{
+    Approval, AttemptNumber, Epoch, EvidenceRef, How, Mode, Operator, Place, Proof, Record, Seq,
+};
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::engine::state::{Illegal, Move, State};
@@ -52,6 +54,8 @@ pub struct RunState {
     places: BTreeMap<Place, Checkpoint>,
     unsettled: usize,
     approvals: BTreeMap<Digest, Approval>,
+    /// The requests whose signatures were taken, whatever became of them: each lets one change through.
+    signed: BTreeSet<Digest>,
     proofs: BTreeMap<(String, String), Proof>,
     phases: BTreeSet<PhaseId>,
     last: Option<(Seq, Timestamp)>,
@@ -67,6 +71,7 @@ impl Default for RunState {
             places: BTreeMap::new(),
             unsettled: 0,
             approvals: BTreeMap::new(),
+            signed: BTreeSet::new(),
             proofs: BTreeMap::new(),
             phases: BTreeSet::new(),
             last: None,
@@ -173,6 +178,12 @@ impl RunState {
             .next("set the clock right (timedatectl), then the same command")),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Was a signature over the text of this digest taken before? A used or voided one does not come back.
+    #[must_use]
+    pub fn was_signed(&self, text: &Digest) -> bool {
+        self.signed.contains(text)
     }
 
     /// The newest proof of each property of each component.
@@ -294,6 +305,9 @@ impl RunState {
             checkpoint.state = state;
             match line.record {
                 Record::Approved(approval) => {
+                    if let How::Signed(_) = approval.how {
+                        self.signed.insert(approval.shown.digest);
+                    }
                     checkpoint.approved.push(approval.binding);
                     self.approvals.insert(approval.binding, approval);
                 }

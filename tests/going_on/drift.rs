@@ -188,6 +188,10 @@ fn a_run_goes_on_with_what_it_keeps_where_a_file_is_broken_or_gone() {
     let place = begun();
     place.write("small.toml", "this is not TOML");
     goes_on(&place, "problem in small.toml");
+    // Accepting needs something that can be accepted.
+    let refused = place.hactl(&["resume", "--rebase"]);
+    assert_eq!(refused.status, 2, "{refused}");
+    assert!(!refused.stdout.contains("goes on"), "{refused}");
     std::fs::remove_file(place.path().join("small.toml")).unwrap();
     goes_on(&place, "No such file or directory");
     place.write("small.toml", SMALL_TOML);

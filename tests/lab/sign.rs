@@ -111,13 +111,20 @@ fn only_what_another_person_signed() {
     refused("another spelling", 2, "spelt");
     assert_eq!((lines(&lab, "node-1"), lines(&lab, "node-2")), ("0".to_owned(), "0".to_owned()));
 
-    // Another run of the same fleet does not take it.
+    // Without a terminal nobody was asked, so no key is taken that was not named.
     write(here.path(), request, &text);
+    let asked = Running::start(here.path(), &["approve", "--sign", request]).end();
+    assert_eq!(asked.status, 3, "{asked}");
+
+    // Another run of the same fleet does not take it, and where none has begun, none begins.
     let other = workspace(&lab);
-    assert_eq!(other.hactl(&["phase", "run", "0"]).status, 3);
     for name in [request, "append-node-1.approval.sig"] {
         std::fs::copy(here.path().join(name), other.path().join(name)).unwrap();
     }
+    let ran = other.hactl(&["approve", "--import", request]);
+    assert_eq!(ran.status, 5, "{ran}");
+    assert!(other.journal().lines().is_empty(), "a refused import begins no run: {ran}");
+    assert_eq!(other.hactl(&["phase", "run", "0"]).status, 3);
     let ran = other.hactl(&["approve", "--import", request]);
     assert_eq!(ran.status, 5, "{ran}");
     assert!(said(&ran).contains("another run"), "{ran}");
@@ -136,6 +143,16 @@ fn only_what_another_person_signed() {
     here.must(&["approve", "--import", second]);
     here.must(&["resume"]);
     assert_eq!((lines(&lab, "node-1"), lines(&lab, "node-2")), ("1".to_owned(), "1".to_owned()));
+
+    // A signature lets one change through: taken back, it takes another one.
+    here.must(&["phase", "rollback", "0", "--yes"]);
+    for name in [request, second] {
+        let again = here.hactl(&["approve", "--import", name]);
+        assert_eq!(again.status, 5, "{again}");
+        assert!(said(&again).contains("taken before"), "{again}");
+    }
+    assert_eq!(here.hactl(&["phase", "run", "0"]).status, 3);
+    assert_eq!((lines(&lab, "node-1"), lines(&lab, "node-2")), ("0".to_owned(), "0".to_owned()));
 
     // Years later, when nobody has these keys any more.
     write(here.path(), "allowed_signers", "");

@@ -46,6 +46,7 @@ fn request(run: &Run) -> Request {
         run: &run.run,
         runbook: &run.runbook,
         runbook_digest: run.runbook_bytes.digest,
+        workspace_digest: run.workspace.digest,
         place: &place(),
         title: "Retire the old server",
         why: Some("it is\n  empty"),
@@ -75,6 +76,23 @@ fn a_text_reads_back_and_no_other_spelling_of_it_does() {
         assert_ne!(other, text);
         assert!(Request::parse(&other).is_err(), "{other}");
     }
+}
+
+#[test]
+fn who_signs_sees_every_character_and_no_field_can_play_another() {
+    let mut request = request(&run());
+    request.change = "reads\n  way back:  undo".to_owned();
+    request.details = vec!["drop a\u{1b}], and b\u{7}".to_owned(), "two\n  expires:   never".to_owned()];
+    request.identities = vec!["node-1\u{200b}".to_owned()];
+    let shown = request.shown();
+    assert!(shown.contains("reads\\n  way back:  undo"), "{shown}");
+    assert!(shown.contains("drop a\\u{1b}], and b\\u{7}"), "{shown}");
+    assert!(shown.contains("node-1\\u{200b}"), "{shown}");
+    for label in ["  way back:", "  expires:", "  touches:"] {
+        assert_eq!(shown.lines().filter(|line| line.starts_with(label)).count(), 1, "{label} in {shown}");
+    }
+    // Nothing is left for the terminal's own cleaning to take away.
+    assert_eq!(crate::redact::sanitize_for_terminal(&shown), shown);
 }
 
 /// Makes a key, and says its line for allowed signers.
