@@ -242,3 +242,32 @@ async fn in_time<T>(who: impl std::fmt::Display, asked: impl Future<Output = Res
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::{ArchivingStatus, BackupStatus, Newest};
+    use crate::diagnostic::{Error, codes};
+
+    #[test]
+    fn a_backup_is_stale_when_a_night_was_missed() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let taken = |hours: i64| now - SignedDuration::from_hours(hours);
+        assert_eq!(Newest::of(Ok(Some(taken(26))), now), Newest::Fresh(taken(26)));
+        assert_eq!(Newest::of(Ok(Some(taken(27))), now), Newest::Stale(taken(27)));
+        assert_eq!(Newest::of(Ok(None), now), Newest::None);
+        let error = Error::new(codes::S3_UNREACHABLE, "nobody there");
+        assert_eq!(Newest::of(Err(error), now), Newest::Unknown("nobody there".into()));
+    }
+
+    #[test]
+    fn what_cannot_be_asked_sends_to_the_doctor() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let silent = ArchivingStatus::Unknown("no answer".into());
+        let status =
+            BackupStatus { archiving: Some(("node-1".parse().unwrap(), silent)), ..BackupStatus::default() };
+        assert_eq!(status.next(now), ["hactl doctor    (what cannot be reached)"]);
+        assert!(BackupStatus::default().next(now).is_empty());
+    }
+}

@@ -16,6 +16,7 @@ mod conf;
 mod others;
 
 use conf::{Conf, WRITTEN_BY};
+pub(super) use others::others;
 
 /// Writes `/etc/pgbackrest/pgbackrest.conf` from what the workspace says under `[s3]` and `[pgbackrest]`, with mode
 /// 0640 for the group `postgres`, and beside it the certificate authority of the S3 server where it has one of its own.
@@ -245,7 +246,7 @@ impl StepKind for PgBackRestConfig {
                     .to_owned(),
             );
         }
-        for other in others::others(&view.here()?, instance(view)?).await? {
+        for other in others(&view.here()?, instance(view)?).await? {
             findings.block(other);
         }
         Ok(findings)
@@ -287,7 +288,7 @@ impl StepKind for PgBackRestConfig {
             return Err(unverified(format!("{CONFIG} is not as it was written")));
         }
         let host = trial.view().here()?;
-        if let Some(other) = others::others(&host, instance(trial)?).await?.into_iter().next() {
+        if let Some(other) = others(&host, instance(trial)?).await?.into_iter().next() {
             return Err(unverified(other).host(host.name()));
         }
         // It has to log in, trust the certificate and list the bucket to say this, whatever it says.

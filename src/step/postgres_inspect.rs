@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{bytes, output};
+use super::common::{bytes, instance, output};
 use super::kind::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
+use super::pgbackrest_config::others;
+use super::postgres_settings::without_secrets;
 use crate::access::reads::{PgAccess, PgView};
 use crate::access::{Hands, HostView, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
@@ -273,6 +275,12 @@ impl StepKind for PostgresInspect {
         facts.extend(each(&tablespaces, |row| {
             format!("tablespace {} in {}", text(row, "name"), text(row, "location"))
         }));
+
+        let command: String = pg.query_one(sql::ARCHIVE_COMMAND, &[]).await?.get(0);
+        if !command.is_empty() {
+            facts.push(format!("archive_command is set: {}", without_secrets(&command)));
+        }
+        facts.extend(others(&host, instance(trial)?).await?);
 
         let disk = host.disk(&server.data_directory).await?;
         facts.push(format!("{} of {} are free on {}", bytes(disk.free), bytes(disk.size), disk.mount));

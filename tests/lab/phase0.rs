@@ -55,17 +55,40 @@ fn assert_the_data_is_backed_up(workspace: &Workspace<'_>) {
     assert_eq!(lab.read("prover", others), "0");
 }
 
+/// All that hactl could change: both machines, what PostgreSQL knows of itself, and the objects in the bucket.
+fn world(workspace: &Workspace<'_>) -> Vec<String> {
+    const POSTGRESQL: &str = "SELECT format($$role %s %s%s%s$$, rolname, rolcanlogin, rolsuper, rolreplication) FROM pg_roles \
+        UNION ALL SELECT format($$database %s$$, datname) FROM pg_database \
+        UNION ALL SELECT format($$schema %s$$, nspname) FROM pg_namespace WHERE nspname !~ $$^pg_(toast_)?temp$$ \
+        UNION ALL SELECT format($$slot %s$$, slot_name) FROM pg_replication_slots \
+        UNION ALL SELECT format($$setting %s = %s$$, name, setting) FROM pg_settings WHERE source = $$configuration file$$";
+    let lab = workspace.lab;
+    let of = |what: &str, lines: Vec<String>| {
+        lines.into_iter().map(|l| format!("{what}: {l}")).collect::<Vec<_>>()
+    };
+    let mut world = of("node-1", configuration(lab, "node-1"));
+    world.extend(of("prover", configuration(lab, "prover")));
+    world.extend(of("PostgreSQL", psql(lab, "cell", POSTGRESQL).lines().map(str::to_owned).collect()));
+    world.extend(of("bucket", Bucket::of(workspace).keys("")));
+    world
+}
+
 fn rehearsed_repeated_and_taken_back() {
     let lab = Lab::up("phase0", Scene::SingleServer);
     let workspace = lab.workspace("cell0");
-    let before = configuration(&lab, "node-1");
+    let before = world(&workspace);
     let started = starts(&lab);
 
     // Planning changes nothing, here or there.
     let plan = workspace.hactl(&["plan", "--dry-run"]);
     assert!(plan.stdout.contains("Restart PostgreSQL once"), "{plan}");
     assert!(workspace.journal().lines().is_empty());
-    assert_eq!(difference(&before, &configuration(&lab, "node-1")), Vec::<String>::new());
+    assert_eq!(difference(&before, &world(&workspace)), Vec::<String>::new());
+    // Nor does one that is recorded for approvals, or looking whether all is well.
+    workspace.must(&["plan"]);
+    workspace.hactl(&["doctor"]);
+    assert_eq!(difference(&before, &world(&workspace)), Vec::<String>::new());
+    assert_eq!(starts(&lab), started);
 
     let began = Instant::now();
     let folder = workspace.path().to_str().unwrap();
@@ -91,11 +114,23 @@ fn rehearsed_repeated_and_taken_back() {
     assert_eq!(difference(&between, &configuration(&lab, "node-1")), Vec::<String>::new());
     assert_eq!(starts(&lab) - started, 1);
 
-    // And back: what is left is what hactl remembers of its own commands.
+    // And back: what is left is what hactl remembers of its own commands, and the backups.
     workspace.must(&["phase", "rollback", "0", "--yes"]);
-    let mut left = difference(&before, &configuration(&lab, "node-1"));
-    left.retain(|line| !line.contains(" /var/lib/hactl"));
+    let mut left = difference(&before, &world(&workspace));
+    left.retain(|line| !line.contains(" /var/lib/hactl") && !line.starts_with("+ bucket: "));
+    // On the prover PostgreSQL came along, and Debian's packages keep their users when they go; `locales` takes a link.
+    const KEPT: &[&str] = &[
+        "/etc/passwd",
+        "/etc/shadow",
+        "/etc/group",
+        "/etc/gshadow",
+        ": postgres:x:",
+        ": ssl-cert:x:",
+        "/etc/default/locale",
+    ];
+    left.retain(|line| !(line[2..].starts_with("prover: ") && KEPT.iter().any(|kept| line.contains(kept))));
     assert_eq!(left, Vec::<String>::new());
+    assert_eq!(starts(&lab) - started, 2, "taking the settings back restarts it once more, as was said");
     assert_eq!(psql(&lab, "cell", "SHOW archive_mode"), "off");
     assert_eq!(psql(&lab, "cell", "SHOW wal_level"), "replica");
     assert!(psql(&lab, "cell", "SELECT count(*) FROM slots").parse::<u64>().unwrap() > 0);

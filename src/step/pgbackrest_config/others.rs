@@ -18,7 +18,7 @@ const OLD: &str = "/etc/pgbackrest.conf";
 const DEBIANS: &[&str] = &["[global]", "repo1-path=/var/lib/pgbackrest"];
 
 /// One sentence for each thing that stands in the way of our configuration.
-pub(super) async fn others(host: &HostView<'_>, instance: &PostgresConfig) -> Result<Vec<String>> {
+pub(in crate::step) async fn others(host: &HostView<'_>, instance: &PostgresConfig) -> Result<Vec<String>> {
     let mut found = Vec::new();
     if let Some(seen) = host.file(OLD).await? {
         let text = String::from_utf8_lossy(&seen.bytes);

@@ -16,6 +16,10 @@ pub(super) const SERVER: &str = "select split_part(current_setting('server_versi
       else 'on, with nothing to archive by' end, \
     pg_is_in_recovery()";
 
+/// The command that archives, also where it is not in force; shown without what looks like a secret.
+pub(super) const ARCHIVE_COMMAND: &str =
+    "select coalesce((select reset_val from pg_settings where name = 'archive_command'), '')";
+
 /// One database from the inside. Of partitions each one is listed, of partitioned tables none: they hold no rows.
 pub(super) const INSIDE: &str = "select json_build_object(\
     'tables', (select coalesce(json_agg(json_build_object('name', n.nspname || '.' || c.relname, \
