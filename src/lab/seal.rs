@@ -64,6 +64,7 @@ pub fn enter(lab: &Lab, visible: &[PathBuf]) -> Result<()> {
     }
     host::become_root()?;
     lab.state()?;
+    narrow(lab, visible)?;
     let here = inode("/proc/self/ns/mnt")?;
     let folder = std::env::current_dir().map_err(io("find", Path::new(".")))?;
     let own = std::env::current_exe().map_err(io("find", Path::new("hactl")))?;
@@ -74,6 +75,39 @@ pub fn enter(lab: &Lab, visible: &[PathBuf]) -> Result<()> {
     command.env_clear().envs(kept(std::env::vars_os())).env("PATH", exec::PATH).env("HOME", HOME);
     command.env(VARIABLE, format!("{} {here}", lab.name()));
     Err(refused(lab, "cannot be entered").source(command.exec()))
+}
+
+/// Refuses to keep so much visible that the seal would hide nothing: a covered folder as a whole, or somebody's home.
+fn narrow(lab: &Lab, visible: &[PathBuf]) -> Result<()> {
+    let homes = homes(&fs::read_to_string("/etc/passwd").unwrap_or_default(), std::env::var_os("HOME"));
+    for path in visible {
+        let path = path.canonicalize().map_err(io("find", path))?;
+        if let Some(wide) = too_wide(&path, &homes) {
+            return Err(refused(
+                lab,
+                &format!("cannot hide what is beside the workspace: {} is {wide}", path.display()),
+            )
+            .next("move hactl.toml and what it names into a folder of its own, then try again there"));
+        }
+    }
+    Ok(())
+}
+
+/// What a folder is, where keeping it visible would show what the seal must hide.
+fn too_wide(path: &Path, homes: &[PathBuf]) -> Option<String> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if let Some(covered) = COVERED.iter().find(|covered| real(Path::new(covered)).starts_with(path)) {
+        return Some(format!("or holds {covered}, which the seal hides"));
+    }
+    homes.iter().any(|home| real(home).starts_with(path)).then(|| "a home, or holds one".to_owned())
+}
+
+/// Every home of this computer: keys and tokens lie there.
+fn homes(passwd: &str, own: Option<OsString>) -> Vec<PathBuf> {
+    let all = passwd.lines().filter_map(|line| line.split(':').nth(5)).map(PathBuf::from);
+    // Users that nobody logs in as live at the root of the file system, or nowhere.
+    let all = all.filter(|home| home.parent().is_some());
+    all.chain(own.map(PathBuf::from)).filter(|home| home.is_absolute()).collect()
 }
 
 /// Is this process one that [`enter`] started? Whether the seal is whole is [`enter`]'s to check.
@@ -122,6 +156,7 @@ fn arrive(lab: &Lab, said: &OsStr, visible: &[PathBuf]) -> Result<()> {
 
 /// Covers what could lead outside, and puts back what must stay visible.
 fn cover(lab: &Lab, visible: &[PathBuf]) -> Result<()> {
+    narrow(lab, visible)?;
     let hosts = machine::hosts(&lab.state()?);
     let folder = std::env::current_dir().ok();
     let failed = |what: &str, path: &Path, e: rustix::io::Errno| {
@@ -179,7 +214,27 @@ fn stand_in(path: &Path, tree: &OwnedFd) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::kept;
+    use std::path::{Path, PathBuf};
+
+    use super::{homes, kept, too_wide};
+
+    #[test]
+    fn what_would_leave_the_seal_open_is_too_wide() {
+        let homes = homes(
+            "root:x:0:0::/root:/bin/sh\nnobody:x:9:9::/:/bin/false\nada:x:1:1::/srv/ada:/bin/sh\n",
+            Some("/data/h".into()),
+        );
+        assert_eq!(homes, ["/root", "/srv/ada", "/data/h"].map(PathBuf::from));
+        for wide in [
+            "/", "/root", "/tmp", "/run", "/var", "/var/tmp", "/home", "/srv", "/srv/ada", "/data/h", "/data",
+        ] {
+            assert!(too_wide(Path::new(wide), &homes).is_some(), "{wide}");
+        }
+        for narrow in ["/root/cell0", "/tmp/a", "/srv/ada/rehearsal", "/data/h/x", "/opt/cell0", "/runbooks"]
+        {
+            assert_eq!(too_wide(Path::new(narrow), &homes), None, "{narrow}");
+        }
+    }
 
     #[test]
     fn what_leads_outside_stays_outside() {

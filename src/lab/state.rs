@@ -268,8 +268,11 @@ impl State {
             Err(e) => return Err(io("read", &path)(e)),
         };
         let unreadable = |why: String| {
+            // The folder's name is the lab's.
+            let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             Error::new(codes::LAB_STATE, format!("{} cannot be read by this hactl", path.display()))
-                .next("hactl lab down && hactl lab up")
+                .state(format!("lab {name} was left as it is"))
+                .next(format!("hactl lab --name {name} down    (takes down what there is of it)"))
                 .source(why)
         };
         let state: Self = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;

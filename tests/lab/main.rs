@@ -25,6 +25,7 @@ mod secrets;
 mod sign;
 mod slice;
 mod ssh;
+mod strings;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,7 @@ const TESTS: &[&[Test]] = &[
     secrets::TESTS,
     sign::TESTS,
     ssh::TESTS,
+    strings::TESTS,
     slice::TESTS,
     phase0::TESTS,
     proof::TESTS,

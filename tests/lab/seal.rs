@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("seal::hides_everything_of_production", hides_everything_of_production),
     ("seal::is_checked", is_checked),
     ("seal::keeps_the_workspace_and_nothing_beside_it", keeps_the_workspace_and_nothing_beside_it),
+    ("seal::refuses_a_workspace_as_wide_as_a_home", refuses_a_workspace_as_wide_as_a_home),
     ("seal::gives_the_workspace_back", gives_the_workspace_back),
 ];
 
@@ -107,6 +108,29 @@ fn is_checked() {
     half.arg(format!("--net=/run/netns/hactl-{}", lab.name())).arg(env!("CARGO_BIN_EXE_hactl"));
     half.args(["lab", "--name", lab.name(), "enter", "--", "true"]);
     refused(half.env("HACTL_SEALED", format!("{} {mounts}", lab.name())).output().unwrap());
+}
+
+/// The whole folder of a workspace stays visible, so a home, or a folder full of sockets, must not be one.
+fn refuses_a_workspace_as_wide_as_a_home() {
+    let lab = Lab::up("wide", Scene::Nodes(1));
+    let place = tempfile::tempdir().unwrap();
+    let home = place.path().join("home");
+    let inside = home.join("rehearsal");
+    fs::create_dir_all(&inside).unwrap();
+    fs::write(home.join(".netrc"), "of production").unwrap();
+    let enter = |folder: &std::path::Path| {
+        let mut command =
+            command(&lab, &["--workspace", ".", "enter", "--", "sh", "-c", "cat ../.netrc .netrc; true"]);
+        command.current_dir(folder).env("HOME", &home).output().unwrap()
+    };
+    for wide in [home.as_path(), place.path(), std::path::Path::new("/tmp"), std::path::Path::new("/root")] {
+        let output = enter(wide);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("lab::seal"), "{}: {said}", wide.display());
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("production"), "{}", wide.display());
+        assert!(said.contains("a folder of its own"), "{said}");
+    }
+    assert_eq!(stdout(enter(&inside)), "");
 }
 
 fn keeps_the_workspace_and_nothing_beside_it() {

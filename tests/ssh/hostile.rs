@@ -195,9 +195,8 @@ async fn a_forged_report_is_refused_or_believed_as_a_whole() {
     }
 }
 
-/// The program as a whole, whose journal and terminal a host would like to reach.
-async fn hactl_itself_survives_a_hostile_host() {
-    const RUNBOOK: &str = r#"[runbook]
+/// One command behind a probe.
+pub(crate) const RUNBOOK: &str = r#"[runbook]
 name = "small"
 title = "One command"
 summary = "For tests."
@@ -218,6 +217,9 @@ undo = ["true"]
 [phase.step.action.command.observe.file]
 path = "/tmp/hactl-was-here"
 "#;
+
+/// The program as a whole, whose journal and terminal a host would like to reach.
+async fn hactl_itself_survives_a_hostile_host() {
     let mut most = 0;
     for (what, script) in SHELLS {
         let sshd = forced(script);

@@ -15,6 +15,9 @@ pub(crate) const TESTS: &[Test] = tests![
     nobody_there_is_told_apart,
     a_key_is_fetched_without_logging_in,
     a_jump_host_is_strict_too,
+    keys_swapped_between_two_hosts_are_refused,
+    a_changed_key_behind_a_jump_host_is_refused,
+    every_command_refuses_another_key,
     the_users_agent_stays_unused,
 ];
 
@@ -99,6 +102,114 @@ async fn a_jump_host_is_strict_too() {
         (codes::SSH_KEY_UNKNOWN, true),
         "{error:?}"
     );
+}
+
+/// Two hosts, each with the key that is pinned for the other, as after a mix-up of addresses.
+fn swapped() -> (Sshd, Sshd, String) {
+    let (one, two) = (Sshd::start(), Sshd::start());
+    let pins = format!("node-1 {}\nnode-2 {}\n", two.public_key(), one.public_key());
+    std::fs::write(one.known_hosts(), &pins).unwrap();
+    (one, two, pins)
+}
+
+/// Nobody logged in, and nothing was run.
+fn assert_nothing_was_sent(what: &str, sshd: &Sshd) {
+    let log = sshd.log();
+    assert!(!log.contains("Accepted") && !log.contains("Starting session"), "{what}: {log}");
+    assert_eq!(std::fs::read_dir(sshd.root()).unwrap().count(), 0, "{what}");
+}
+
+async fn keys_swapped_between_two_hosts_are_refused() {
+    let (one, two, _) = swapped();
+    let hosts = vec![one.host("node-1"), two.host("node-2")];
+    let ssh = one.ssh(hosts.clone());
+    for host in &hosts {
+        let error = not_started(ssh.perform(host, &attempt(1), 1, &sh("true")).await);
+        assert_eq!(error.code(), codes::SSH_KEY_CHANGED, "{error:?}");
+        assert!(error.to_string().starts_with(host.name.as_str()), "{error}");
+        assert_eq!(ssh.settle(host, &attempt(1)).await.unwrap_err().code(), codes::SSH_KEY_CHANGED);
+    }
+    assert_nothing_was_sent("node-1", &one);
+    assert_nothing_was_sent("node-2", &two);
+}
+
+async fn a_changed_key_behind_a_jump_host_is_refused() {
+    let (jump, behind) = (Sshd::start(), Sshd::start());
+    let bastion = jump.host("bastion");
+    let host = Host { jump: Some(bastion.name.clone()), ..behind.host("node-1") };
+    let ssh = jump.ssh(vec![bastion.clone(), host.clone()]);
+    let pins = |bastion: &Sshd, node: &Sshd| {
+        let text = format!("bastion {}\nnode-1 {}\n", bastion.public_key(), node.public_key());
+        std::fs::write(jump.known_hosts(), text).unwrap();
+    };
+    // Behind the jump host somebody else answers: the jump host itself.
+    pins(&jump, &jump);
+    let error = not_started(ssh.perform(&host, &attempt(1), 1, &sh("true")).await);
+    assert_eq!((error.code(), error.host_name()), (codes::SSH_KEY_CHANGED, Some("node-1")), "{error:?}");
+    assert_nothing_was_sent("behind", &behind);
+    // The jump host is another one: it is not even logged in to.
+    let before = jump.log().matches("Accepted").count();
+    pins(&behind, &behind);
+    let error = not_started(ssh.perform(&host, &attempt(2), 1, &sh("true")).await);
+    assert_eq!((error.code(), error.host_name()), (codes::SSH_KEY_CHANGED, Some("bastion")), "{error:?}");
+    assert_eq!(jump.log().matches("Accepted").count(), before);
+    assert_nothing_was_sent("behind", &behind);
+    // With the right keys it goes through.
+    pins(&jump, &behind);
+    assert!(ssh.perform(&host, &attempt(3), 1, &sh("true")).await.unwrap().succeeded());
+}
+
+async fn every_command_refuses_another_key() {
+    let (one, two, pins) = swapped();
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    std::fs::write(at("small.toml"), crate::hostile::RUNBOOK).unwrap();
+    let identity = one.dir.path().join("id");
+    // Either would let us in: it is the key of the host alone that keeps us out.
+    std::fs::copy(one.dir.path().join("id.pub"), two.dir.path().join("authorized_keys")).unwrap();
+    let mut toml = format!(
+        "runbook = \"./small.toml\"\nfleet = \"cell0\"\n[ssh]\nuser = \"root\"\nidentity = {identity:?}\n"
+    );
+    for (name, port) in [("node-1", one.port), ("node-2", two.port)] {
+        toml.push_str(&format!(
+            "[[host]]\nname = \"{name}\"\naddress = \"127.0.0.1\"\nport = {port}\nroles = [\"web\"]\n"
+        ));
+    }
+    std::fs::write(at("hactl.toml"), toml).unwrap();
+    std::fs::create_dir(at(".hactl")).unwrap();
+    std::fs::write(at(".hactl/known_hosts"), &pins).unwrap();
+    let refused = "is not the pinned one";
+    for (words, says) in [
+        ("doctor", refused),
+        ("plan --dry-run", refused),
+        ("plan", refused),
+        ("phase run 0", refused),
+        ("resume", refused),
+        ("approve touch", ""),
+        ("phase verify 0", ""),
+        ("phase rollback 0", ""),
+        ("status", ""),
+        ("proof list", ""),
+        ("host trust node-1", "is pinned"),
+        ("host trust node-1 --fingerprint SHA256:AAAA", "is pinned"),
+    ] {
+        let mut hactl = std::process::Command::new(env!("CARGO_BIN_EXE_hactl"));
+        hactl.args(words.split(' ')).current_dir(place.path()).env("HOME", place.path());
+        let output = hactl.stdin(std::process::Stdio::null()).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(says), "{words}: {said}");
+        assert!(says.is_empty() || !output.status.success(), "{words}: {said}");
+        assert_nothing_was_sent(words, &one);
+        assert_nothing_was_sent(words, &two);
+        assert_eq!(std::fs::read_to_string(at(".hactl/known_hosts")).unwrap(), pins, "{words}");
+    }
+    // And with the right keys, the same workspace is reached.
+    let pins = format!("node-1 {}\nnode-2 {}\n", one.public_key(), two.public_key());
+    std::fs::write(at(".hactl/known_hosts"), pins).unwrap();
+    let mut hactl = std::process::Command::new(env!("CARGO_BIN_EXE_hactl"));
+    hactl.arg("doctor").current_dir(place.path()).env("HOME", place.path()).output().unwrap();
+    assert!(one.log().contains("Accepted") && two.log().contains("Accepted"));
 }
 
 async fn the_users_agent_stays_unused() {

@@ -47,6 +47,7 @@ macro_rules! tests {
 }
 
 mod attempts;
+mod cut;
 mod gates;
 mod hostile;
 mod keys;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         hostile::TESTS,
         owner::TESTS,
         gates::TESTS,
+        cut::TESTS,
     ]
     .into_iter()
     .flatten()

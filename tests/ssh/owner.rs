@@ -258,7 +258,7 @@ async fn a_claim_that_waited_while_it_was_voided_never_starts() {
         std::fs::read_dir(scene.sshd.root())
             .unwrap()
             .flatten()
-            .any(|e| e.file_name().to_string_lossy().starts_with("in."))
+            .any(|e| e.file_name().to_string_lossy().starts_with("hactl-in."))
     };
     let voided = async {
         until("the command has arrived", inbox).await;
@@ -289,7 +289,7 @@ async fn what_a_finished_run_left_is_removed_and_cannot_come_back() {
     assert_eq!(ssh.settle(&host, &attempt(2)).await.unwrap(), AttemptState::Never);
     let root = scene.sshd.root();
     let other = root.join("another-run/step/a1/1");
-    let (stale, young) = (root.join("in.stale"), root.join("in.young"));
+    let (stale, young) = (root.join("hactl-in.stale"), root.join("hactl-in.young"));
     for folder in [&other, &stale, &young] {
         std::fs::create_dir_all(folder).unwrap();
     }

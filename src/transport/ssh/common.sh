@@ -81,6 +81,25 @@ first_line() {
   printf '%s\n' "$line"
 }
 
+# Where an input may wait for its command: in memory, never on a disk.
+memory() {
+  for place in /run /dev/shm; do
+    case $(stat -f -c %T -- "$place" 2>/dev/null) in
+      tmpfs | ramfs) if [ -w "$place" ]; then echo "$place" && return 0; fi ;;
+    esac
+  done
+  return 1
+}
+
+# Removes what arrived under names that begin with $1 and is not used: whoever brought it may have been killed, or may
+# still wait for the rest of it on a dead connection. A command that began has taken its input away before it let go of
+# the lock, which we hold.
+sweep() {
+  for place in /run /dev/shm "$root"; do
+    rm -rf -- "$place/hactl-in.$1"*
+  done
+}
+
 size() { stat -c %s -- "$1" 2>/dev/null || echo 0; }
 
 # Reports how the command in folder $1 stands, with what it printed where it ended.

@@ -13,6 +13,7 @@ use super::command::{Captured, Command, Finished, MAX_INPUT, Status};
 use super::exchange::{Answer, NoAnswer};
 use super::{MAX_OUTPUT, Runner, SETUP_LIMIT, Ssh};
 use crate::diagnostic::{Code, Error, Result, codes};
+use crate::digest::Digest;
 use crate::redact::sanitize_for_terminal;
 use crate::step::Failure;
 use crate::workspace::Host;
@@ -87,6 +88,7 @@ impl Ssh {
                 input.len().to_string(),
                 command.within.as_secs().max(1).to_string(),
                 MAX_OUTPUT.to_string(),
+                self.arriving(host, attempt),
             ];
             let line = self.root_script(host, CLAIM, "hactl-claim", &arguments);
             self.check_line(host, &line).map_err(not_started)?;
@@ -213,6 +215,7 @@ impl Ssh {
                 sum,
                 hold,
                 vouched,
+                self.arriving(host, attempt),
             ];
             let line = self.root_script(host, SETTLE, "hactl-settle", &arguments);
             let answer = self.ask_twice(host, &line, &[], 2 * MAX_OUTPUT + 4096, SETUP_LIMIT).await?;
@@ -230,6 +233,12 @@ impl Ssh {
                     .host(&host.name)
             })),
         }
+    }
+
+    /// Under which name what is sent for an attempt waits on a host until it is whole.
+    fn arriving(&self, host: &Host, attempt: &AttemptId) -> String {
+        let (run, folder, label) = (&attempt.run, attempt.folder(&host.name), &attempt.label);
+        Digest::of(format!("{}/{run}/{folder}/{label}", self.root())).short()
     }
 
     fn outcome(&self, host: &Host, command: &Command, report: Report) -> Result<Finished, Failure> {

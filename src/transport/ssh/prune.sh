@@ -14,6 +14,8 @@ hold=-
 own
 rm -rf -- "${root:?}/${run:?}" || refuse setup "cannot remove $root/$run"
 # What claims left that were killed before they began; a claim that lives is minutes old at most.
-find "$root" -maxdepth 1 -name 'in.*' -mmin +1440 -exec rm -rf -- {} +
+for place in /run /dev/shm "$root"; do
+  [ ! -d "$place" ] || find "$place" -maxdepth 1 -name 'hactl-in.*' -mmin +1440 -exec rm -rf -- {} +
+done
 sync "$root"
 say pruned

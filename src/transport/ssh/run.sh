@@ -8,7 +8,9 @@ read -r boot </proc/sys/kernel/random/boot_id
 printf '%s %s\n' "$$" "$boot" >begun
 sync begun . || exit 1
 exec 7<input || exit 1
-rm -f -- "$(readlink input)" input
+taken=$(readlink input)
+if [ "$taken" != /dev/null ]; then rm -f -- "$taken"; fi
+rm -f -- input
 exec 9>&-
 
 mkfifo out.pipe err.pipe || exit 1

@@ -1,10 +1,10 @@
 # Makes sure that nothing of an attempt can start late, and reports how it stands.
-# Arguments: marker root fleet run folder label which sessions epoch seq sum hold vouched; which is the number of a
+# Arguments: marker root fleet run folder label which sessions epoch seq sum hold vouched arriving; which is the number of a
 # command, or `all`; sessions is the application_name of the attempt's database sessions
 # shellcheck disable=SC2034,SC2154 # common.sh goes before and uses these
 marker=$1 root=$2 fleet=$3 run=$4 folder=$2/$4/$5 label=$6 which=$7 sessions=$8 epoch=$9
 shift 9
-seq=$1 sum=$2 hold=$3 vouched=$4
+seq=$1 sum=$2 hold=$3 vouched=$4 arriving=$5
 attempt=$folder/$label
 
 # Ends what PostgreSQL still does for the attempt: a killed psql leaves its statement running.
@@ -29,12 +29,16 @@ end_sessions() {
 
 lock
 check_owner
+case $which in
+  all) sweep "$arriving-" ;;
+  *) sweep "$arriving-$which." ;;
+esac
 if [ "$which" = all ]; then
   last=0
   while [ -e "$attempt/$((last + 1))" ] && [ ! -e "$attempt/$((last + 1))/void" ]; do last=$((last + 1)); done
   # The newest claim may have died before its command began.
   if [ "$last" -gt 0 ] && [ ! -e "$attempt/$last/begun" ]; then
-    if [ -L "$attempt/$last/input" ]; then rm -f -- "$(readlink "$attempt/$last/input")" "$attempt/$last/input"; fi
+    rm -f -- "$attempt/$last/input"
     : >"$attempt/$last/void" && sync "$attempt/$last/void" "$attempt/$last" || refuse setup "cannot void a claim"
     last=$((last - 1))
   else
