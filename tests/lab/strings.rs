@@ -50,10 +50,9 @@ fn arrive_as_data() {
     let setting: String =
         odd.iter().filter(|s| s.len() < 100).map(|s| s.replace(['\n', '\r', '\t'], " ")).collect();
     let path = "/srv/odd/-n $(touch executed) `id` '\"; x\\";
-    let mut runbook = format!(
-        "[runbook]\nname = \"strings\"\ntitle = \"Odd strings\"\nsummary = \"For tests.\"\n\
+    let mut runbook = "[runbook]\nname = \"strings\"\ntitle = \"Odd strings\"\nsummary = \"For tests.\"\n\
          [roles.postgres]\nhelp = \"the server\"\n[[phase]]\nid = \"0\"\ntitle = \"All\"\n"
-    );
+        .to_owned();
     let mut step = |id: &str, argv: &[String], stdin: &str, path: &str| {
         let argv: Vec<String> = argv.iter().map(|word| toml(word)).collect();
         let _ = write!(
