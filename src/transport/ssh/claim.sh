@@ -24,6 +24,8 @@ drop_input() { [ "$input" = /dev/null ] || rm -f -- "$input"; }
 trap 'rm -rf -- "$inbox"; drop_input' EXIT
 head -c "$words_bytes" >"$inbox/words"
 head -c "$input_bytes" >"$input"
+# Settling removes what arrived, after it made the command void.
+if [ -e "$dir/void" ]; then refuse void; fi
 [ "$(size "$inbox/words")" = "$words_bytes" ] &&
   { [ "$input" = /dev/null ] || [ "$(size "$input")" = "$input_bytes" ]; } ||
   refuse input "the input did not arrive whole, or $root or ${memory:-$root} is full"

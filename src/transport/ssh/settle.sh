@@ -29,10 +29,6 @@ end_sessions() {
 
 lock
 check_owner
-case $which in
-  all) sweep "$arriving-" ;;
-  *) sweep "$arriving-$which." ;;
-esac
 if [ "$which" = all ]; then
   last=0
   while [ -e "$attempt/$((last + 1))" ] && [ ! -e "$attempt/$((last + 1))/void" ]; do last=$((last + 1)); done
@@ -55,6 +51,11 @@ if [ -n "${next:-}" ]; then
     sync "$attempt/$next/void" "$attempt/$next" "$attempt" "$folder" "$root/$run" "$root" ||
     refuse setup "cannot void a claim"
 fi
+# After the mark that makes it void, which tells whoever still waits why his input is gone.
+case $which in
+  all) sweep "$arriving-" ;;
+  *) sweep "$arriving-$which." ;;
+esac
 if [ "$which" = all ]; then
   exec 9>&-
   if [ "$last" -eq 0 ] || [ "$(state_of "$attempt/$last")" != running ]; then end_sessions; fi
