@@ -3,6 +3,7 @@
 //! Invariant: a signature counts only in hactl's own namespace, by a key that the allowed signers name for a principal
 //! and that was valid at the time asked about. Nothing here knows what is signed.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -50,40 +51,46 @@ pub fn sign(text: &str, key: &Path) -> Result<String> {
 pub fn verify(text: &str, signature: &str, signers: &[u8], at: Timestamp) -> Result<Signer> {
     let folder = tempfile::tempdir().map_err(cannot_try)?;
     let (allowed, file) = (folder.path().join("allowed_signers"), folder.path().join("signature"));
-    std::fs::write(&allowed, signers).and_then(|()| std::fs::write(&file, signature)).map_err(cannot_try)?;
+    std::fs::write(&file, signature).map_err(cannot_try)?;
     let at = at.to_zoned(TimeZone::UTC).strftime("-Overify-time=%Y%m%d%H%M%S").to_string();
-    let keygen = |action: &str| {
+    let keygen = |action: &str, signers: &[u8]| {
+        std::fs::write(&allowed, signers).map_err(cannot_try)?;
         let mut command = Command::new("ssh-keygen");
         command.args(["-Y", action, "-n", NAMESPACE, &at, "-f"]).arg(&allowed).arg("-s").arg(&file);
-        command
+        Ok(command)
     };
 
-    let found = run(keygen("find-principals"), text)?;
-    let principals = String::from_utf8_lossy(&found.stdout).into_owned();
-    let mut names: Vec<&str> =
-        principals.split([',', '\n']).map(str::trim).filter(|n| !n.is_empty()).collect();
-    names.dedup();
-    let principal = match names[..] {
-        _ if !found.status.success() => None,
-        [] => None,
-        [one] if !one.contains(['*', '?', '!']) => Some(one),
-        _ => {
+    // Asked of the whole file, `find-principals` names only the first line that fits, and a key may stand on several.
+    let mut names = BTreeSet::new();
+    let mut why_not = String::new();
+    for line in signers.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let found = run(keygen("find-principals", line)?, text)?;
+        if found.status.success() {
+            let said = String::from_utf8_lossy(&found.stdout).into_owned();
+            names.extend(said.split([',', '\n']).map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()));
+        } else {
+            why_not = last_line(&found.stderr);
+        }
+    }
+    let principal = match names.pop_first() {
+        Some(one) if names.is_empty() && !one.contains(['*', '?', '!']) => one,
+        Some(one) => {
             let why =
                 "the allowed signers name this key for several people or a pattern: nobody knows who signed";
-            return Err(refused(why).source(names.join(", ")));
+            return Err(refused(why).source(std::iter::once(one).chain(names).collect::<Vec<_>>().join(", ")));
+        }
+        None => {
+            let why = "the key that signed is not among the allowed signers, or was not at that time";
+            return Err(refused(why).source(why_not));
         }
     };
-    let Some(principal) = principal else {
-        return Err(refused("the key that signed is not among the allowed signers, or was not at that time")
-            .source(last_line(&found.stderr)));
-    };
-    let mut command = keygen("verify");
-    command.args(["-I", principal]);
+    let mut command = keygen("verify", signers)?;
+    command.args(["-I", &principal]);
     let ended = run(command, text)?;
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();
     let key = said.split_whitespace().find(|word| word.starts_with("SHA256:"));
     match key.filter(|_| ended.status.success()) {
-        Some(key) => Ok(Signer { principal: principal.to_owned(), key: key.to_owned() }),
+        Some(key) => Ok(Signer { principal, key: key.to_owned() }),
         None => Err(refused("the signature is not one of this text for approvals of hactl")
             .source(last_line(&ended.stderr))),
     }

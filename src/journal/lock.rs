@@ -53,9 +53,17 @@ impl fmt::Display for Holder {
 #[must_use = "the lock is released when it is dropped"]
 pub struct Lock {
     // Held for the lock that the open file carries.
-    _file: File,
+    file: File,
     dir: StateDir,
     holder: Holder,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A program that is just being started has a copy of the descriptor for a moment: closing ours alone would leave
+        // the lock with it. What cannot be unlocked ends with the process.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -104,7 +112,7 @@ impl Lock {
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| file.write_all(text.as_bytes()))
             .map_err(broken)?;
-        Ok(Self { _file: file, dir: dir.clone(), holder })
+        Ok(Self { file, dir: dir.clone(), holder })
     }
 
     /// The state folder that it locks.
