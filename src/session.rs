@@ -78,7 +78,7 @@ impl Glance {
         let dir = StateDir::of(folder(file));
         let state = Journal::read(&dir)?.state;
         let evidence = EvidenceStore::new(dir, Rc::new(Redactor::of_process()));
-        let Found { now, kept, files } = load(file, state.run(), &evidence)?;
+        let Found { now, kept, files, .. } = load(file, state.run(), &evidence)?;
         // Where the files changed, what matters is what they say now: nothing goes on with the old ones.
         let loaded = match (now, kept) {
             (Some(now), _) if !files.changes.is_empty() => now,
@@ -153,12 +153,10 @@ impl Session {
         let (journal, report) = Journal::open(lock, Rc::clone(&here.clock))?;
         let redactor = Rc::new(Redactor::of_process());
         let evidence = Rc::new(EvidenceStore::new(dir, Rc::clone(&redactor)));
-        let Found { now, kept, files } = load(file, journal.state().run(), &evidence)?;
+        let Found { now, kept, files, unreadable } = load(file, journal.state().run(), &evidence)?;
         let changed = !files.changes.is_empty();
-        if let (Drift::Rebase, Some(_)) = (drift, &files.unreadable) {
-            // There is nothing to go on with instead: the problems are shown as they are when a run begins.
-            let nothing_done = |e: Error| e.state("nothing was done, and nothing accepted");
-            runbook::load::<Table>(file).map_err(nothing_done)?;
+        if let (Drift::Rebase, Some(problems)) = (drift, unreadable) {
+            return Err(problems.state("nothing was done, and nothing accepted"));
         }
         if let Some(why) = &files.unreadable {
             here.listener.event(Event::FilesUnreadable { why: why.clone() });
@@ -293,24 +291,27 @@ struct Found {
     /// As the run keeps them, where one has begun.
     kept: Option<Loaded>,
     files: Files,
+    /// What is wrong with them, where they cannot be read.
+    unreadable: Option<Error>,
 }
 
 /// Loads what a run carries out and what the files say now, and compares them.
 fn load(file: &Path, run: Option<&Run>, evidence: &EvidenceStore) -> Result<Found> {
     let now = runbook::load::<Table>(file);
-    let Some(run) = run else { return Ok(Found { now: Some(now?), kept: None, files: Files::default() }) };
+    let Some(run) = run else {
+        return Ok(Found { now: Some(now?), kept: None, files: Files::default(), unreadable: None });
+    };
     let keeps = || {
         let (workspace, runbook) = (evidence.get(&run.workspace)?, evidence.get(&run.runbook_bytes)?);
         runbook::load_kept::<Table>(file, &workspace, &runbook)
     };
     let now = match now {
         Ok(now) => now,
-        Err(unreadable) => {
+        Err(problems) => {
             // Where what was kept cannot be read either, the file at hand is what a person can mend.
-            let Ok(kept) = keeps() else { return Err(unreadable) };
-            let why = unreadable.one_line();
-            let files = Files { changes: Changes::default(), unreadable: Some(why) };
-            return Ok(Found { now: None, kept: Some(kept), files });
+            let Ok(kept) = keeps() else { return Err(problems) };
+            let files = Files { changes: Changes::default(), unreadable: Some(problems.one_line()) };
+            return Ok(Found { now: None, kept: Some(kept), files, unreadable: Some(problems) });
         }
     };
     if now.runbook.name != run.runbook {
@@ -321,7 +322,7 @@ fn load(file: &Path, run: Option<&Run>, evidence: &EvidenceStore) -> Result<Foun
     }
     let same_runbook = Digest::of(&now.runbook.bytes) == run.runbook_bytes.digest;
     if same_runbook && now.workspace.digest == run.workspace.digest && run.hactl == VERSION {
-        return Ok(Found { kept: Some(now), now: None, files: Files::default() });
+        return Ok(Found { kept: Some(now), now: None, files: Files::default(), unreadable: None });
     }
     let kept = keeps()?;
     let changes = match &now.runbook.origin {
@@ -333,7 +334,12 @@ fn load(file: &Path, run: Option<&Run>, evidence: &EvidenceStore) -> Result<Foun
             Changes::between(&kept, &now, &run.hactl, VERSION)
         }
     };
-    Ok(Found { now: Some(now), kept: Some(kept), files: Files { changes, unreadable: None } })
+    Ok(Found {
+        now: Some(now),
+        kept: Some(kept),
+        files: Files { changes, unreadable: None },
+        unreadable: None,
+    })
 }
 
 /// Another fleet or another runbook is no change of a run, but another run.
