@@ -11,7 +11,7 @@ use super::work::on_fleet;
 use crate::clock::{Clock as _, SystemClock};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::engine::approver::Answer;
-use crate::engine::request::Request;
+use crate::engine::request::{Request, export_command};
 use crate::engine::seam::Task;
 use crate::journal::record::Signed;
 use crate::name::{HostName, StepId};
@@ -103,13 +103,12 @@ impl ApproveArgs {
         on_fleet(global, out, Drift::Refuse, async |session, work, _asker| {
             let tasks = tasks(session, step, self.host.as_ref())?;
             let [task] = &tasks[..] else {
-                let hosts: Vec<_> = tasks.iter().filter_map(|task| task.place.host.as_ref()).collect();
                 let error =
                     Error::new(codes::USAGE, format!("{step} runs on several hosts, each with a request"))
                         .state("nothing was written");
-                return Err(hosts.iter().fold(error, |error, host| {
-                    error.next(format!("hactl approve {step} --host {host} --export {step}-{host}.approval"))
-                }));
+                return Err(tasks
+                    .iter()
+                    .fold(error, |error, task| error.next(export_command(&task.place).0)));
             };
             session.begin()?;
             let text = work.request(task).await?;
@@ -224,12 +223,12 @@ fn import(file: &Path, global: &Global, out: &Out) -> Result<()> {
             .next("hactl phase list; hactl phase show N says where steps run"));
         };
         // What is refused leaves no trace, and begins no run.
-        work.judge(task, &request, &text)?;
+        let judged = work.judge(task, &request, &text)?;
         let signers = session.evidence.put("allowed signers", &signers)?;
         session.begin()?;
         let signed =
             Signed { principal: signer.principal, key: signer.key, signature: signature.clone(), signers };
-        work.accept(task, &request, &text, signed)?;
+        work.accept(judged, signed)?;
         match out.format() {
             Format::Human => out.say(out.typed_here("next: hactl resume")),
             Format::Json => Ok(()),

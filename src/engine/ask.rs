@@ -2,10 +2,10 @@
 //!
 //! Invariant: nothing here changes the world. What comes out is a [`Cleared`], which only the journal takes.
 
-use super::approver::{Answer, Approver, Question, way_back_text};
+use super::approver::{Answer, Approver, Question};
 use super::driver::Driver;
 use super::gate::{Binding, Cleared, admits};
-use super::request::{Parts, Request};
+use super::request::{Judged, Request, approve_command, export_command};
 use super::seam::{Resolved, Steps, Task};
 use super::state::State;
 use crate::diagnostic::{Error, Result, codes};
@@ -117,23 +117,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let Ahead { resolved, findings: _, change } = self.look_ahead(task).await?;
         let state = self.journal.state();
         let run = state.run().ok_or_else(|| Error::new(codes::INTERNAL, "no run has begun"))?;
-        let request = Request::new(Parts {
-            fleet: &run.fleet,
-            run: &run.run,
-            runbook: &run.runbook,
-            runbook_digest: run.runbook_bytes.digest,
-            workspace_digest: run.workspace.digest,
-            place: &task.place,
-            title: &task.title,
-            why: task.why.as_deref(),
-            change: &change,
-            way_back: way_back_text(&resolved.way_back),
-            identities: &resolved.identities,
-            action: &resolved.canonical,
-            requested_by: self.operator.to_string(),
-            expires: self.expiry(),
-        });
-        request.text()
+        Request::new(run, task, &resolved, &change, &self.operator, self.expiry()).text()
     }
 
     /// Judges a request whose signature was checked: is it one for this run, here and now? Whether the change is still
@@ -141,7 +125,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     ///
     /// # Errors
     /// It is for something else, was taken before, or has expired.
-    pub fn judge(&self, task: &Task, request: &Request, text: &str) -> Result<()> {
+    pub fn judge<'a>(&self, task: &'a Task, request: &'a Request, text: &'a str) -> Result<Judged<'a>> {
         let place = &task.place;
         let command = approve_command(place);
         let refuse = |code, why: String| {
@@ -177,15 +161,15 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             let why = "this request was signed and taken before, and lets one change through".to_owned();
             return refuse(codes::APPROVAL_OTHER, why);
         }
-        Ok(())
+        Ok(Judged { task, request, text })
     }
 
-    /// Records a signed approval, whose signature was checked and whose request was judged.
+    /// Records a signed approval, whose signature was checked.
     ///
     /// # Errors
-    /// As [`Self::judge`], or it is by somebody whose signature this gate does not take.
-    pub fn accept(&self, task: &Task, request: &Request, text: &str, signed: Signed) -> Result<()> {
-        self.judge(task, request, text)?;
+    /// It is by somebody whose signature this gate does not take, or its text cannot be kept.
+    pub fn accept(&self, judged: Judged<'_>, signed: Signed) -> Result<()> {
+        let Judged { task, request, text } = judged;
         let place = &task.place;
         let refuse = |code, why: &str| {
             let error = Error::new(code, why).at(place).state("nothing was approved");
@@ -273,29 +257,20 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     }
 }
 
-/// The command that approves a place ahead.
-fn approve_command(place: &Place) -> String {
-    match &place.host {
-        Some(host) => format!("hactl approve {} --host {host}", place.step),
-        None => format!("hactl approve {}", place.step),
-    }
-}
-
 /// What to type where a gate waits and nobody here can answer it.
 fn nobody_there(task: &Task) -> Error {
     let place = &task.place;
-    let command = approve_command(place);
-    let file = match &place.host {
-        Some(host) => format!("{}-{host}", place.step),
-        None => place.step.to_string(),
-    };
     let error = match task.gate {
-        Gate::Sign => Error::new(codes::APPROVAL_NEEDED, "this step needs an approval that somebody signed")
-            .next(format!("{command} --export {file}.approval    (writes what is to be signed)"))
-            .next(format!("whoever signs, with a hactl of their own: approve --sign {file}.approval"))
-            .next(format!("hactl approve --import {file}.approval    (with {file}.approval.sig beside it)")),
+        Gate::Sign => {
+            let (command, file) = export_command(place);
+            Error::new(codes::APPROVAL_NEEDED, "this step needs an approval that somebody signed")
+                .next(format!("{command}    (writes what is to be signed)"))
+                .next(format!("whoever signs, with a hactl of their own: approve --sign {file}"))
+                .next(format!("hactl approve --import {file}    (with {file}.sig beside it)"))
+        }
         Gate::None | Gate::Confirm | Gate::Type => {
             let why = "this step needs an approval, and there is no terminal to ask at";
+            let command = approve_command(place);
             Error::new(codes::APPROVAL_NEEDED, why).next(format!("{command}   (at a terminal)"))
         }
     };

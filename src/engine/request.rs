@@ -11,11 +11,14 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::approver::way_back_text;
 use super::gate::Binding;
+use super::seam::{Resolved, Task};
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::evidence::EvidenceStore;
-use crate::journal::record::{Approval, Change, Place, Signed};
+use crate::journal::Run;
+use crate::journal::record::{Approval, Change, Operator, Place, Signed};
 use crate::name::{FleetName, HostName, RunId, RunbookName, StepId};
 use crate::redact::is_plain;
 use crate::signature;
@@ -66,44 +69,34 @@ pub struct Request {
     pub expires: Timestamp,
 }
 
-/// What a request is made of, beside its version.
-pub(super) struct Parts<'a> {
-    pub(super) fleet: &'a FleetName,
-    pub(super) run: &'a RunId,
-    pub(super) runbook: &'a RunbookName,
-    pub(super) runbook_digest: Digest,
-    pub(super) workspace_digest: Digest,
-    pub(super) place: &'a Place,
-    pub(super) title: &'a str,
-    pub(super) why: Option<&'a str>,
-    pub(super) change: &'a Change,
-    pub(super) way_back: String,
-    pub(super) identities: &'a [String],
-    pub(super) action: &'a str,
-    pub(super) requested_by: String,
-    pub(super) expires: Timestamp,
-}
-
 impl Request {
-    pub(super) fn new(parts: Parts<'_>) -> Self {
+    /// The request of `run` for an approval of `change`, which `task` would make by what it `resolved` to.
+    pub(super) fn new<A>(
+        run: &Run,
+        task: &Task,
+        resolved: &Resolved<A>,
+        change: &Change,
+        requested_by: &Operator,
+        expires: Timestamp,
+    ) -> Self {
         Self {
             version: VERSION,
-            fleet: parts.fleet.clone(),
-            run: parts.run.clone(),
-            runbook: parts.runbook.clone(),
-            runbook_digest: parts.runbook_digest,
-            workspace_digest: parts.workspace_digest,
-            step: parts.place.step.clone(),
-            host: parts.place.host.clone(),
-            title: parts.title.to_owned(),
-            why: parts.why.map(|why| why.split_whitespace().collect::<Vec<_>>().join(" ")),
-            change: parts.change.summary.clone(),
-            details: parts.change.details.clone(),
-            way_back: parts.way_back,
-            identities: parts.identities.to_vec(),
-            action: parts.action.to_owned(),
-            requested_by: parts.requested_by,
-            expires: parts.expires,
+            fleet: run.fleet.clone(),
+            run: run.run.clone(),
+            runbook: run.runbook.clone(),
+            runbook_digest: run.runbook_bytes.digest,
+            workspace_digest: run.workspace.digest,
+            step: task.place.step.clone(),
+            host: task.place.host.clone(),
+            title: task.title.clone(),
+            why: task.why.as_ref().map(|why| why.split_whitespace().collect::<Vec<_>>().join(" ")),
+            change: change.summary.clone(),
+            details: change.details.clone(),
+            way_back: way_back_text(&resolved.way_back),
+            identities: resolved.identities.clone(),
+            action: resolved.canonical.clone(),
+            requested_by: requested_by.to_string(),
+            expires,
         }
     }
 
@@ -188,6 +181,33 @@ impl Request {
         let _ = writeln!(text, "  expires:   {}", self.expires);
         text
     }
+}
+
+/// A request that is one for this run, here and now.
+#[derive(Debug)]
+#[must_use = "a request that was judged is not accepted yet"]
+pub struct Judged<'a> {
+    pub(super) task: &'a Task,
+    pub(super) request: &'a Request,
+    pub(super) text: &'a str,
+}
+
+/// The command that approves a place ahead.
+pub(super) fn approve_command(place: &Place) -> String {
+    match &place.host {
+        Some(host) => format!("hactl approve {} --host {host}", place.step),
+        None => format!("hactl approve {}", place.step),
+    }
+}
+
+/// The command that writes a place's request, and its file.
+#[must_use]
+pub fn export_command(place: &Place) -> (String, String) {
+    let file = match &place.host {
+        Some(host) => format!("{}-{host}.approval", place.step),
+        None => format!("{}.approval", place.step),
+    };
+    (format!("{} --export {file}", approve_command(place)), file)
 }
 
 /// A text with what a terminal would hide or obey written as an escape.

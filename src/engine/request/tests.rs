@@ -4,14 +4,17 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 
-use super::{Parts, Request, check_again};
+use super::{Request, check_again};
 use crate::digest::Digest;
+use crate::engine::seam::{Resolved, Signers, Task};
 use crate::evidence::EvidenceStore;
 use crate::journal::record::{Approval, Change, EvidenceRef, How, Mode, Operator, Place, Signed};
 use crate::journal::{Run, StateDir};
 use crate::name::{FleetName, HostName, RunId, RunbookName, StepId};
 use crate::redact::Redactor;
+use crate::runbook::Gate;
 use crate::signature::{NAMESPACE, sign, verify};
+use crate::step::{Effect, WayBack};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -41,22 +44,28 @@ fn run() -> Run {
 
 fn request(run: &Run) -> Request {
     let details = vec!["two\nlines".to_owned(), "'''\"\"\" # no comment\u{1b}[31m".to_owned()];
-    Request::new(Parts {
-        fleet: &run.fleet,
-        run: &run.run,
-        runbook: &run.runbook,
-        runbook_digest: run.runbook_bytes.digest,
-        workspace_digest: run.workspace.digest,
-        place: &place(),
-        title: "Retire the old server",
-        why: Some("it is\n  empty"),
-        change: &Change { summary: "drops \"cell\"".to_owned(), details },
-        way_back: "NONE".to_owned(),
-        identities: &["node-1 SHA256:x".to_owned()],
-        action: r#"{"drop":{"database":"cell"}}"#,
-        requested_by: operator().to_string(),
-        expires: at("2026-06-02T12:00:00Z"),
-    })
+    let task = Task {
+        place: place(),
+        title: "Retire the old server".to_owned(),
+        why: Some("it is\n  empty".to_owned()),
+        gate: Gate::Sign,
+        signers: Signers::Anyone,
+        timeout: std::time::Duration::from_secs(1),
+        retries: 0,
+    };
+    let canonical = r#"{"drop":{"database":"cell"}}"#.to_owned();
+    let resolved = Resolved {
+        action: (),
+        digest: Digest::of(&canonical),
+        canonical,
+        effect: Effect::OneShot,
+        way_back: WayBack::Irreversible { why: "it is gone".to_owned() },
+        hosts: vec![HostName::new("node-1").unwrap()],
+        identities: vec!["node-1 SHA256:x".to_owned()],
+        typed_name: "node-1".to_owned(),
+    };
+    let change = Change { summary: "drops \"cell\"".to_owned(), details };
+    Request::new(run, &task, &resolved, &change, &operator(), at("2026-06-02T12:00:00Z"))
 }
 
 #[test]
