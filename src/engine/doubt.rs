@@ -4,7 +4,8 @@
 //! cannot, a person does, and that is recorded. Nothing is run again blindly.
 
 use super::approver::Approver;
-use super::driver::{Driver, LOOK};
+use super::driver::Driver;
+use super::look::LOOK;
 use super::seam::{Steps, Task};
 use super::state::State;
 use crate::diagnostic::{Error, Result, codes};

@@ -2,12 +2,11 @@
 //!
 //! Invariant: the world is changed only between an `Intended` record that reached the disk and the record of its
 //! outcome, and where that outcome is unknown, observing decides before anything else happens. Resuming is this
-//! same loop over a replayed journal; there is no second path. Rolling back is [`super::unwind`].
-
-use std::time::Duration;
+//! same loop over a replayed journal; there is no second path. How it looks at the world is `super::look`, how it
+//! verifies `super::verify`; rolling back is [`super::unwind`].
 
 use futures_util::{StreamExt as _, stream};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use super::approver::Approver;
 use super::doubt::Met;
@@ -18,15 +17,10 @@ use crate::clock::Clock;
 use crate::diagnostic::{Error, Result, codes};
 use crate::event::{Event, Listener};
 use crate::evidence::EvidenceStore;
-use crate::journal::record::{AttemptNumber, Before, Observed, Operator, Place, Record};
-use crate::journal::{AttemptLabel, Journal, Purpose};
-use crate::name::{HostName, PhaseId};
-use crate::step::{Effect, Failure, Findings, Weight};
-
-/// How long one look at the world may take.
-pub(super) const LOOK: Duration = Duration::from_secs(120);
-/// How often something that is under way is looked at again.
-const AGAIN: Duration = Duration::from_millis(500);
+use crate::journal::Journal;
+use crate::journal::record::{Observed, Operator, Place, Record};
+use crate::name::PhaseId;
+use crate::step::Failure;
 
 /// Everything that carrying out steps needs.
 pub struct Driver<'a, S, A, L> {
@@ -148,38 +142,6 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         }
     }
 
-    /// Looks again at a verified change. One that happens once cannot be seen again by looking, and stays done; one
-    /// that drifted is recorded as wanted, so that it is made again through its gate.
-    async fn still_there(&self, task: &Task) -> Result<bool> {
-        let place = &task.place;
-        let resolved = self.resolve(task)?;
-        if resolved.effect == Effect::OneShot {
-            return Ok(true);
-        }
-        match self.observe_settled(task, &resolved, None).await? {
-            Observed::Applied(_) => Ok(true),
-            Observed::Running(what) | Observed::Indeterminate(what) => Err(Error::new(
-                codes::CANNOT_TELL,
-                format!("this step is done, but it cannot be told whether it still holds: {what}"),
-            )
-            .state("nothing was changed")
-            .next("look at it, then: hactl resume")),
-            drifted @ Observed::NotApplied { .. } => {
-                let text = "was verified, but its change is no longer there".to_owned();
-                self.listener.event(Event::Found { place: place.clone(), weight: "warning", text });
-                self.journal.append(Record::Observed { place: place.clone(), observed: drifted })?;
-                Ok(false)
-            }
-        }
-    }
-
-    /// True for a change that happens once and that the journal knows was made. Looking cannot see it again, so a
-    /// failed verification of it is tried again and the change is not.
-    fn made_once(&self, task: &Task) -> Result<bool> {
-        let made = self.journal.state().checkpoint(&task.place).is_some_and(|c| c.made.is_some());
-        Ok(made && self.resolve(task).map_err(|e| e.at(&task.place))?.effect == Effect::OneShot)
-    }
-
     /// From observing to the outcome of the action.
     async fn act(&self, task: &Task, tries: &mut Tries) -> Result<()> {
         let place = &task.place;
@@ -291,47 +253,6 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         }
     }
 
-    /// Verifies a change that is there.
-    async fn verify(&self, task: &Task) -> Result<()> {
-        let place = &task.place;
-        self.stop_if_asked(place)?;
-        let resolved = self.resolve(task)?;
-        self.settle_last_trial(task, &resolved.hosts).await?;
-        self.busy(place, "verifying");
-        let trial = self.journal.begin_trial(place.clone(), resolved.hosts.clone())?;
-        match timeout(task.timeout, self.steps.verify(task, &resolved.action, &trial)).await {
-            Ok(Ok(evidence)) => {
-                let mut outputs =
-                    self.journal.state().checkpoint(place).map(|c| c.outputs.clone()).unwrap_or_default();
-                outputs.extend(evidence.outputs);
-                for mut proof in evidence.proofs {
-                    proof.place = Some(place.clone());
-                    self.journal.append(Record::Proven(proof))?;
-                }
-                self.journal.append(Record::Verified {
-                    place: place.clone(),
-                    evidence: evidence.files,
-                    facts: evidence.facts,
-                    outputs,
-                })?;
-                Ok(())
-            }
-            Ok(Err(error)) => {
-                let error = error
-                    .default_state("the change was made, but it is not verified")
-                    .default_next("hactl resume");
-                Err(self.failed(place, error)?)
-            }
-            Err(_elapsed) => {
-                let limit = humantime::format_duration(task.timeout);
-                let error = Error::new(codes::STEP_TIMEOUT, format!("verifying took longer than {limit}"))
-                    .state("the change was made, but it is not verified")
-                    .next("hactl resume");
-                Err(self.failed(place, error)?)
-            }
-        }
-    }
-
     /// Refuses to judge or take back, by the files of now, what an intent of other files began.
     pub(super) fn same_action(&self, place: &Place, resolved: &Resolved<S::Action>) -> Result<()> {
         let state = self.journal.state();
@@ -349,117 +270,6 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         }
     }
 
-    /// A trial that was cut off may still run on a host; it must end before the next one begins.
-    pub(super) async fn settle_last_trial(&self, task: &Task, hosts: &[HostName]) -> Result<()> {
-        let state = self.journal.state();
-        let Some(checkpoint) = state.checkpoint(&task.place) else { return Ok(()) };
-        if checkpoint.trial == AttemptNumber(0) || checkpoint.state == State::Verified {
-            return Ok(());
-        }
-        let label = AttemptLabel { purpose: Purpose::Trial, number: checkpoint.trial };
-        let limit = task.timeout.saturating_add(LOOK);
-        let settle = self.steps.settle(task, label, hosts, &state);
-        self.within(limit, &task.place, "waiting for the last verification to end", settle).await
-    }
-
-    /// Verifies again what is verified already, and says what no longer holds.
-    ///
-    /// # Errors
-    /// Something no longer holds.
-    pub async fn verify_step(&self, step: &StepTasks) -> Result<()> {
-        for task in &step.tasks {
-            match self.state_of(&task.place) {
-                State::Applied | State::Verified | State::Failed => {}
-                State::Pending
-                | State::Ready
-                | State::AwaitingApproval
-                | State::Intended
-                | State::InDoubt
-                | State::RollingBack
-                | State::RolledBack
-                | State::RollbackFailed
-                | State::Skipped => continue,
-            }
-            if self.made_once(task)? {
-                self.verify(task).await.map_err(|e| e.at(&task.place))?;
-                continue;
-            }
-            let resolved = self.resolve(task).map_err(|e| e.at(&task.place))?;
-            let observed =
-                self.observe_settled(task, &resolved, None).await.map_err(|e| e.at(&task.place))?;
-            if let Observed::Running(what) | Observed::Indeterminate(what) = &observed {
-                let error = Error::new(codes::CANNOT_TELL, format!("cannot tell how things stand: {what}"));
-                return Err(error
-                    .at(&task.place)
-                    .state("nothing was changed")
-                    .next("hactl phase verify, again"));
-            }
-            let there = matches!(observed, Observed::Applied(_));
-            self.journal.append(Record::Observed { place: task.place.clone(), observed })?;
-            if !there {
-                return Err(Error::new(codes::DRIFTED, "the change is no longer there")
-                    .at(&task.place)
-                    .next("hactl plan    (shows what is different)"));
-            }
-            self.verify(task).await.map_err(|e| e.at(&task.place))?;
-        }
-        Ok(())
-    }
-
-    /// Observes, waiting while something is under way, for at most the step's timeout.
-    pub(super) async fn observe_settled(
-        &self,
-        task: &Task,
-        resolved: &Resolved<S::Action>,
-        before: Option<&Before>,
-    ) -> Result<Observed> {
-        let until = Instant::now() + task.timeout;
-        loop {
-            let seen = self
-                .look(&task.place, "observing", self.steps.observe(task, &resolved.action, before))
-                .await?;
-            match seen {
-                Observed::Running(what) if Instant::now() < until => {
-                    self.busy(&task.place, &format!("waiting: {what}"));
-                    sleep(AGAIN).await;
-                }
-                Observed::Applied(_)
-                | Observed::NotApplied { .. }
-                | Observed::Running(_)
-                | Observed::Indeterminate(_) => return Ok(seen),
-            }
-        }
-    }
-
-    pub(super) async fn look<T>(
-        &self,
-        place: &Place,
-        doing: &str,
-        look: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let seen = self.within(LOOK, place, doing, look).await;
-        seen.map_err(|error| error.default_state("nothing was changed by looking"))
-    }
-
-    pub(super) async fn within<T>(
-        &self,
-        limit: Duration,
-        place: &Place,
-        doing: &str,
-        look: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        self.listener.event(Event::Looking { place: place.clone(), doing: doing.to_owned() });
-        match timeout(limit, look).await {
-            Ok(result) => result,
-            Err(_elapsed) => {
-                let limit = humantime::format_duration(limit);
-                Err(Error::new(codes::STEP_TIMEOUT, format!("{doing} took longer than {limit}"))
-                    .state("nothing was changed by looking")
-                    .next("hactl doctor"))
-            }
-        }
-    }
-
     pub(super) fn resolve(&self, task: &Task) -> Result<Resolved<S::Action>> {
         self.steps.resolve(task, &self.journal.state())
     }
@@ -469,7 +279,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     }
 
     /// Records a failure and hands the error back.
-    fn failed(&self, place: &Place, error: Error) -> Result<Error> {
+    pub(super) fn failed(&self, place: &Place, error: Error) -> Result<Error> {
         self.journal.append(Record::Failed { place: place.clone(), error: error.one_line() })?;
         Ok(error)
     }
@@ -483,21 +293,6 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             .at(place)
             .state("nothing is half done")
             .next("hactl resume"))
-    }
-
-    pub(super) fn busy(&self, place: &Place, doing: &str) {
-        self.listener.event(Event::Busy { place: place.clone(), doing: doing.to_owned() });
-    }
-
-    fn show(&self, place: &Place, findings: &Findings) {
-        for finding in &findings.0 {
-            let weight = match finding.weight {
-                Weight::Note => "note",
-                Weight::Warning => "warning",
-                Weight::Blocks => "blocks",
-            };
-            self.listener.event(Event::Found { place: place.clone(), weight, text: finding.text.clone() });
-        }
     }
 }
 
