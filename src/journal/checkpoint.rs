@@ -1,13 +1,15 @@
 //! Where one place of a run stands: the resume point that replaying yields, and how each record moves it on.
 //!
-//! Invariant: pure. Whether a record may follow is [`super::replay::RunState::check`]; here it is only taken in.
+//! Invariant: pure. Whether a record may follow is [`super::replay::RunState::check`]; here it is only taken in, in two
+//! parts: how it moves the place on ([`Checkpoint::move_on`]) needs only its kind, what it holds ([`Checkpoint::keep`])
+//! needs all of it. A replay leaves the second out where [`writes`] says that later records replaced everything.
 
 use jiff::Timestamp;
 
 use super::record::{AttemptNumber, Before, Change, EvidenceRef, Observed, Outputs, Record};
 use super::token::{AttemptLabel, Purpose};
 use crate::digest::Digest;
-use crate::engine::state::State;
+use crate::engine::state::{Move, State};
 
 /// Where one place stands.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +44,8 @@ pub struct Checkpoint {
     /// Why it is failed, in doubt, skipped or unclear.
     pub why: Option<String>,
     pub(super) approved: Vec<Digest>,
+    /// hactl made the change, or began to, and has not undone it: then `original` is there.
+    pub(super) ours: bool,
     /// The newest intent was the first one since the place was clean.
     fresh: bool,
 }
@@ -70,7 +74,7 @@ impl Checkpoint {
     /// True where hactl made the change (or began to), in this run or an earlier one, and has not undone it.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        self.original.is_some()
+        self.ours
     }
 }
 
@@ -83,33 +87,64 @@ impl AttemptNumber {
 }
 
 impl Checkpoint {
-    /// The attempt that a record names, and the one that it has to name.
-    pub(super) fn attempts(&self, record: &Record) -> Option<(AttemptNumber, AttemptNumber)> {
-        match record {
-            Record::Intended { attempt, .. } => Some((*attempt, self.attempt.next())),
-            Record::Trial { attempt, .. } => Some((*attempt, self.trial.next())),
-            Record::RollingBack { attempt, .. } => Some((*attempt, self.rollback.next())),
-            Record::Applied { attempt, .. }
-            | Record::NotStarted { attempt, .. }
-            | Record::InDoubt { attempt, .. }
-            | Record::Decided { attempt, .. } => Some((*attempt, self.attempt)),
-            Record::RunStarted { .. }
-            | Record::Resumed { .. }
-            | Record::TakenOver { .. }
-            | Record::TornTail { .. }
-            | Record::Planned { .. }
-            | Record::Observed { .. }
-            | Record::AwaitingApproval { .. }
-            | Record::Approved(_)
-            | Record::Verified { .. }
-            | Record::Failed { .. }
-            | Record::Skipped { .. }
-            | Record::RolledBack { .. }
-            | Record::RollbackFailed { .. }
-            | Record::Proven(_)
-            | Record::PhaseDone { .. }
-            | Record::Interrupted
-            | Record::Rebased { .. } => None,
+    /// The attempt that a record of this move has to name; none where it names none.
+    pub(super) fn wanted(&self, made: Move) -> Option<AttemptNumber> {
+        match made {
+            Move::Intend => Some(self.attempt.next()),
+            Move::Try => Some(self.trial.next()),
+            Move::RollBack => Some(self.rollback.next()),
+            Move::Apply
+            | Move::NotStart
+            | Move::Doubt
+            | Move::DecideApplied
+            | Move::DecideNotApplied
+            | Move::DecideUnclear => Some(self.attempt),
+            Move::SeeApplied
+            | Move::SeeNotApplied
+            | Move::SeeUnclear
+            | Move::Await
+            | Move::Approve
+            | Move::Verify
+            | Move::Fail
+            | Move::Skip
+            | Move::RolledBack
+            | Move::RollbackFail => None,
+        }
+    }
+
+    /// Comes into the state `to` by a move that was judged legal, its attempt too.
+    pub(super) fn move_on(&mut self, made: Move, to: State, at: Timestamp) {
+        if self.state != to || self.since.is_none() {
+            self.since = Some(at);
+        }
+        self.state = to;
+        match made {
+            Move::Intend => {
+                self.attempt = self.attempt.next();
+                self.fresh = !self.ours;
+                self.ours = true;
+                self.made = None;
+            }
+            Move::Apply | Move::DecideApplied => self.made = Some(self.attempt),
+            Move::SeeNotApplied | Move::DecideNotApplied => self.made = None,
+            Move::Try => self.trial = self.trial.next(),
+            Move::RollBack => self.rollback = self.rollback.next(),
+            // What certainly did not begin made nothing: what is there later may be somebody else's.
+            Move::NotStart => self.ours &= !self.fresh,
+            Move::RolledBack => {
+                self.ours = false;
+                self.made = None;
+            }
+            Move::SeeApplied
+            | Move::SeeUnclear
+            | Move::Await
+            | Move::Approve
+            | Move::Doubt
+            | Move::DecideUnclear
+            | Move::Verify
+            | Move::Fail
+            | Move::Skip
+            | Move::RollbackFail => {}
         }
     }
 
@@ -117,38 +152,23 @@ impl Checkpoint {
         self.why = None;
         match observed {
             Observed::Applied(outputs) => self.outputs = outputs,
-            Observed::NotApplied { change, .. } => {
-                self.change = Some(change);
-                self.made = None;
-            }
+            Observed::NotApplied { change, .. } => self.change = Some(change),
             Observed::Running(why) | Observed::Indeterminate(why) => self.why = Some(why),
         }
     }
 
-    pub(super) fn take(&mut self, record: Record) {
+    /// Takes in what a record holds. Records whose every part was replaced since may be left out.
+    pub(super) fn keep(&mut self, record: Record) {
         match record {
-            Record::Observed { observed, .. } => self.see(observed),
-            Record::Decided { observed, .. } => {
-                if let Observed::Applied(_) = observed {
-                    self.made = Some(self.attempt);
-                }
-                self.see(observed);
-            }
-            Record::Intended { attempt, action, change, before, .. } => {
-                self.attempt = attempt;
+            Record::Observed { observed, .. } | Record::Decided { observed, .. } => self.see(observed),
+            Record::Intended { action, change, before, .. } => {
                 self.action = Some(action);
                 self.change = Some(change);
-                self.fresh = self.original.is_none();
                 self.original.get_or_insert_with(|| before.clone());
                 self.before = Some(before);
-                self.made = None;
                 self.why = None;
             }
-            Record::Applied { attempt, outputs, .. } => {
-                self.made = Some(attempt);
-                self.outputs = outputs;
-            }
-            Record::Trial { attempt, .. } => self.trial = attempt,
+            Record::Applied { outputs, .. } => self.outputs = outputs,
             Record::Verified { evidence, facts, outputs, .. } => {
                 self.evidence = evidence;
                 self.facts = facts;
@@ -156,8 +176,7 @@ impl Checkpoint {
                 self.why = None;
             }
             Record::NotStarted { error, .. } => {
-                // What certainly did not begin made nothing: what is there later may be somebody else's.
-                if self.fresh {
+                if !self.ours {
                     self.original = None;
                 }
                 self.why = Some(error);
@@ -166,16 +185,16 @@ impl Checkpoint {
             | Record::Failed { error: why, .. }
             | Record::Skipped { reason: why, .. }
             | Record::RollbackFailed { error: why, .. } => self.why = Some(why),
-            Record::RollingBack { attempt, .. } => self.rollback = attempt,
             Record::RolledBack { .. } => {
                 self.original = None;
-                self.made = None;
                 self.outputs = Outputs::new();
                 self.evidence.clear();
                 self.facts.clear();
                 self.why = None;
             }
-            Record::AwaitingApproval { .. }
+            Record::Trial { .. }
+            | Record::RollingBack { .. }
+            | Record::AwaitingApproval { .. }
             | Record::Approved(_)
             | Record::RunStarted { .. }
             | Record::Resumed { .. }
@@ -187,5 +206,63 @@ impl Checkpoint {
             | Record::Interrupted
             | Record::Rebased { .. } => {}
         }
+    }
+}
+
+/// Parts of a checkpoint that records replace as a whole, as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts(u8);
+
+impl Parts {
+    const NONE: Self = Self(0);
+    const CHANGE: Self = Self(1);
+    /// The action and what was seen before it.
+    const INTENT: Self = Self(2);
+    const ORIGINAL: Self = Self(4);
+    const OUTPUTS: Self = Self(8);
+    /// The evidence and the facts.
+    const VERIFIED: Self = Self(16);
+    const WHY: Self = Self(32);
+    const ALL: Self = Self(63);
+
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is left of it without `other`.
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// What [`Checkpoint::keep`] replaces in a checkpoint as it was before a record of this move.
+pub(super) fn writes(before: &Checkpoint, made: Move) -> Parts {
+    match made {
+        Move::SeeApplied => Parts::OUTPUTS.and(Parts::WHY),
+        Move::SeeNotApplied => Parts::CHANGE.and(Parts::WHY),
+        Move::SeeUnclear => Parts::WHY,
+        Move::Await | Move::Try => Parts::NONE,
+        Move::Intend => {
+            let original = if before.ours { Parts::NONE } else { Parts::ORIGINAL };
+            original.and(Parts::INTENT).and(Parts::CHANGE).and(Parts::WHY)
+        }
+        Move::Apply => Parts::OUTPUTS,
+        Move::Verify => Parts::VERIFIED.and(Parts::OUTPUTS).and(Parts::WHY),
+        // They are rare, and are taken in at once.
+        Move::Approve
+        | Move::NotStart
+        | Move::Doubt
+        | Move::DecideApplied
+        | Move::DecideNotApplied
+        | Move::DecideUnclear
+        | Move::Fail
+        | Move::Skip
+        | Move::RollBack
+        | Move::RolledBack
+        | Move::RollbackFail => Parts::ALL,
     }
 }

@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::fs::File;
 
 use super::dir::StateDir;
-use super::file::{Lines, unreadable};
 use super::line::Tail;
+use super::lines::{Lines, unreadable};
 use crate::diagnostic::Result;
 
 /// This process's hold on the journal.

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize as _;
 use serde_json::ser::Formatter;
 
@@ -141,60 +141,151 @@ impl Formatter for Printable {
 /// # Errors
 /// Why it is not the line that hactl wrote there.
 pub fn decode(tail: Tail, bytes: &[u8]) -> Result<Line, Bad> {
+    open(&mut Day::default(), tail, bytes, sum_of(bytes))?.read()
+}
+
+/// A line whose envelope was checked, and whose record was not looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sealed<'a> {
+    pub(super) seq: Seq,
+    pub(super) at: Timestamp,
+    pub(super) prev: Digest,
+    pub(super) sum: Digest,
+    json: &'a [u8],
+}
+
+impl<'a> Sealed<'a> {
+    /// The JSON of its record, if it is a text at all.
+    pub(super) fn json(&self) -> Option<&'a str> {
+        std::str::from_utf8(self.json).ok()
+    }
+
+    /// The end of the chain before it.
+    pub(super) fn before(&self) -> Tail {
+        Tail { seq: Seq(self.seq.0.saturating_sub(1)), sum: self.prev }
+    }
+
+    /// The end of the chain after it.
+    pub(super) fn tail(&self) -> Tail {
+        Tail { seq: self.seq, sum: self.sum }
+    }
+
+    /// Reads its record.
+    pub(super) fn read(&self) -> Result<Line, Bad> {
+        let record = match self.json() {
+            Some(text) => serde_json::from_str(text)?,
+            // For the error that says so.
+            None => serde_json::from_slice(self.json)?,
+        };
+        Ok(Line { seq: self.seq, at: self.at, prev: self.prev, sum: self.sum, record })
+    }
+}
+
+/// Checks the envelope of the line that follows `tail`: all but its record. `sum` is what [`sum_of`] says of it.
+pub(super) fn open<'a>(day: &mut Day, tail: Tail, bytes: &'a [u8], sum: Digest) -> Result<Sealed<'a>, Bad> {
     let mut rest = after(bytes, b"{\"v\":")?;
     let version = number(&mut rest)?;
     if version != u64::from(VERSION) {
         return Err(Bad::Newer(u32::try_from(version).unwrap_or(u32::MAX)));
     }
-    let (body, sum) = checked(bytes)?;
-    let mut rest = after(body.get(bytes.len() - rest.len()..).ok_or(Bad::Envelope)?, b",\"seq\":")?;
+    let body = checked(bytes, sum)?;
+    let mut rest = after(body.get(bytes.len() - rest.len()..).ok_or_else(|| Bad::Envelope)?, b",\"seq\":")?;
     let seq = number(&mut rest)?;
     if seq != tail.next().0 {
         return Err(Bad::OutOfOrder { found: seq, wanted: tail.next().0 });
     }
     let rest = after(rest, b",\"at\":\"")?;
-    let quote = rest.iter().position(|b| *b == b'"').ok_or(Bad::Envelope)?;
+    let quote = rest.iter().position(|b| *b == b'"').ok_or_else(|| Bad::Envelope)?;
     let (at, rest) = rest.split_at(quote);
-    let at = std::str::from_utf8(at).map_err(|_| Bad::Envelope)?.parse().map_err(Bad::Time)?;
+    let at = day.read(std::str::from_utf8(at).map_err(|_| Bad::Envelope)?).map_err(Bad::Time)?;
     let rest = after(rest, b"\",\"prev\":\"")?;
-    let (prev, rest) = rest.split_at_checked(64).ok_or(Bad::Envelope)?;
+    let (prev, rest) = rest.split_at_checked(64).ok_or_else(|| Bad::Envelope)?;
     if prev != tail.sum.hex() {
         return Err(Bad::Chain);
     }
     let json = after(rest, b"\",\"record\":")?;
-    let record = match std::str::from_utf8(json) {
-        Ok(text) => serde_json::from_str(text)?,
-        // For the error that says so.
-        Err(_) => serde_json::from_slice(json)?,
+    Ok(Sealed { seq: Seq(seq), at, prev: tail.sum, sum, json })
+}
+
+/// Reads times, most of which are of the same day as the one before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Day(Option<([u8; 11], Timestamp)>);
+
+impl Day {
+    /// Reads a time: whatever jiff reads, and as it reads it.
+    fn read(&mut self, text: &str) -> Result<Timestamp, jiff::Error> {
+        if let Some((date, clock)) = text.as_bytes().split_first_chunk::<11>()
+            && let Some(since) = since_midnight(clock)
+        {
+            if let Some((day, midnight)) = self.0
+                && day == *date
+                && let Ok(at) = midnight.checked_add(since)
+            {
+                return Ok(at);
+            }
+            let at: Timestamp = text.parse()?;
+            self.0 = at.checked_sub(since).ok().map(|midnight| (*date, midnight));
+            return Ok(at);
+        }
+        text.parse()
+    }
+}
+
+/// Reads `12:00:01.5Z`, as hactl writes it; what is written otherwise is not judged here.
+fn since_midnight(clock: &[u8]) -> Option<SignedDuration> {
+    let [h, hh, b':', m, mm, b':', s, ss, fraction @ .., b'Z'] = clock else { return None };
+    let two = |tens: &u8, ones: &u8, below: u8| {
+        let value = tens.checked_sub(b'0')?.checked_mul(10)?.checked_add(ones.checked_sub(b'0')?)?;
+        (tens.is_ascii_digit() && ones.is_ascii_digit() && value < below).then_some(i64::from(value))
     };
-    Ok(Line { seq: Seq(seq), at, prev: tail.sum, sum, record })
+    let seconds = two(h, hh, 24)? * 3600 + two(m, mm, 60)? * 60 + two(s, ss, 60)?;
+    let nanoseconds = match fraction {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => {
+            let value = digits.iter().fold(0, |sum, digit| sum * 10 + i32::from(digit - b'0'));
+            (digits.len()..9).fold(value, |value, _| value * 10)
+        }
+        _ => return None,
+    };
+    Some(SignedDuration::new(seconds, nanoseconds))
 }
 
 /// True where `bytes` begin with a whole line that was written, whatever follows it: then something after it was
 /// damaged, and it is not the torn beginning of a line.
 pub(super) fn holds_a_whole_line(bytes: &[u8]) -> bool {
-    (TRAILER..bytes.len()).any(|end| bytes[..end].ends_with(END) && checked(&bytes[..end]).is_ok())
+    (TRAILER..bytes.len())
+        .map(|end| &bytes[..end])
+        .any(|line| line.ends_with(END) && checked(line, sum_of(line)).is_ok())
 }
 
-/// The checksummed bytes of a line, and their checksum.
-fn checked(bytes: &[u8]) -> Result<(&[u8], Digest), Bad> {
-    let (body, trailer) =
-        bytes.len().checked_sub(TRAILER).and_then(|at| bytes.split_at_checked(at)).ok_or(Bad::Envelope)?;
+/// The checksum that a line should have; of bytes that are too short to be one, anything.
+pub(super) fn sum_of(bytes: &[u8]) -> Digest {
+    Digest::of(&bytes[..bytes.len().saturating_sub(TRAILER)])
+}
+
+/// The checksummed bytes of a line, if their checksum `sum` is the one that it states.
+fn checked(bytes: &[u8], sum: Digest) -> Result<&[u8], Bad> {
+    let (body, trailer) = bytes
+        .len()
+        .checked_sub(TRAILER)
+        .and_then(|at| bytes.split_at_checked(at))
+        .ok_or_else(|| Bad::Envelope)?;
     let written = trailer.strip_prefix(SUM).and_then(|rest| rest.strip_suffix(END)).ok_or(Bad::Checksum)?;
-    let sum = Digest::of(body);
     // Compared as text: a flipped bit that only turns a digit's case is damage too.
-    if written == sum.hex() { Ok((body, sum)) } else { Err(Bad::Checksum) }
+    if written == sum.hex() { Ok(body) } else { Err(Bad::Checksum) }
 }
 
 fn after<'a>(bytes: &'a [u8], prefix: &[u8]) -> Result<&'a [u8], Bad> {
-    bytes.strip_prefix(prefix).ok_or(Bad::Envelope)
+    bytes.strip_prefix(prefix).ok_or_else(|| Bad::Envelope)
 }
 
 fn number(bytes: &mut &[u8]) -> Result<u64, Bad> {
     let digits = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
     let (text, rest) = bytes.split_at(digits);
     *bytes = rest;
-    std::str::from_utf8(text).ok().and_then(|t| t.parse().ok()).ok_or(Bad::Envelope)
+    let sum = |sum: u64, digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    let number = if digits == 0 { None } else { text.iter().try_fold(0, sum) };
+    number.ok_or_else(|| Bad::Envelope)
 }
 
 #[cfg(test)]

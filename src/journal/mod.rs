@@ -17,6 +17,7 @@ use crate::event::{Event, Listener};
 use crate::name::{HostName, RunId};
 use crate::redact::Redactor;
 
+mod batch;
 pub mod checkpoint;
 mod clean;
 pub mod dir;
@@ -25,18 +26,22 @@ pub mod fake;
 mod file;
 mod hold;
 pub mod line;
+mod lines;
 pub mod lock;
+mod reading;
 pub mod record;
 pub mod replay;
+mod skim;
 mod token;
 
 pub use checkpoint::Checkpoint;
 pub use dir::StateDir;
-pub use file::Lines;
 pub use hold::Hold;
 pub use line::{Line, Tail};
+pub use lines::Lines;
 pub use lock::{Holder, Lock};
-pub use replay::{Replayed, Run, RunState};
+pub use reading::Replayed;
+pub use replay::{Run, RunState};
 pub use token::{AttemptLabel, IntentRecorded, Purpose, RollbackRecorded, TrialRecorded, Warrant};
 
 use disk::{Disk, RealFile};
@@ -91,8 +96,8 @@ impl Journal {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_on(mut disk: Box<dyn Disk>, lock: Lock, clock: Rc<dyn Clock>) -> Result<(Self, Report)> {
-        let mut lines = Lines::new(disk.read().map_err(file::unreadable)?);
-        let Replayed { state, lines: count, torn } = replay::replay(&mut lines, |_| Ok(()))?;
+        let mut lines = Lines::new(disk.read().map_err(lines::unreadable)?);
+        let Replayed { state, lines: count, torn } = reading::replay(&mut lines)?;
         // Before anything is recorded: a record made by this clock would hide that it is behind.
         state.judge_clock(clock.now())?;
         let (tail, length) = (lines.tail(), lines.length());
@@ -122,7 +127,7 @@ impl Journal {
     /// # Errors
     /// It is damaged, from a newer hactl, or cannot be read.
     pub fn read(dir: &StateDir) -> Result<Replayed> {
-        Self::read_each(dir, |_| Ok(()))
+        Self::read_file(dir, Replayed::read)
     }
 
     /// The same, handing each line to `each` on the way.
@@ -130,10 +135,14 @@ impl Journal {
     /// # Errors
     /// As [`Self::read`], or what `each` returned.
     pub fn read_each(dir: &StateDir, each: impl FnMut(&Line) -> Result<()>) -> Result<Replayed> {
+        Self::read_file(dir, |file| reading::replay_each(&mut Lines::new(file), each))
+    }
+
+    fn read_file(dir: &StateDir, how: impl FnOnce(File) -> Result<Replayed>) -> Result<Replayed> {
         match File::open(dir.journal()) {
-            Ok(file) => replay::replay(&mut Lines::new(file), each),
+            Ok(file) => how(file),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Replayed::default()),
-            Err(e) => Err(file::unreadable(e)),
+            Err(e) => Err(lines::unreadable(e)),
         }
     }
 

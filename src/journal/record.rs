@@ -538,4 +538,35 @@ impl Record {
             | Self::Rebased { .. } => None,
         }
     }
+
+    /// The attempt that this record names, if it names one.
+    #[must_use]
+    pub fn attempt(&self) -> Option<AttemptNumber> {
+        match self {
+            Self::Intended { attempt, .. }
+            | Self::Applied { attempt, .. }
+            | Self::NotStarted { attempt, .. }
+            | Self::InDoubt { attempt, .. }
+            | Self::Decided { attempt, .. }
+            | Self::Trial { attempt, .. }
+            | Self::RollingBack { attempt, .. } => Some(*attempt),
+            Self::RunStarted { .. }
+            | Self::Resumed { .. }
+            | Self::TakenOver { .. }
+            | Self::TornTail { .. }
+            | Self::Planned { .. }
+            | Self::Observed { .. }
+            | Self::AwaitingApproval { .. }
+            | Self::Approved(_)
+            | Self::Verified { .. }
+            | Self::Failed { .. }
+            | Self::Skipped { .. }
+            | Self::RolledBack { .. }
+            | Self::RollbackFailed { .. }
+            | Self::Proven(_)
+            | Self::PhaseDone { .. }
+            | Self::Interrupted
+            | Self::Rebased { .. } => None,
+        }
+    }
 }

@@ -5,12 +5,10 @@
 //! refused, and an intent without an outcome stays what it is: turning it into a doubt is a record of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::checkpoint::Checkpoint;
-use super::file::Lines;
 use super::line::Line;
 use super::record::{
     Approval, AttemptNumber, Epoch, EvidenceRef, How, Mode, Operator, Place, Proof, Record, Seq,
@@ -51,9 +49,8 @@ pub struct Run {
 pub struct RunState {
     run: Option<Run>,
     epoch: Epoch,
-    places: BTreeMap<Place, Checkpoint>,
-    unsettled: usize,
-    approvals: BTreeMap<Digest, Approval>,
+    pub(super) places: BTreeMap<Place, Checkpoint>,
+    pub(super) standing: Standing,
     /// The requests whose signatures were taken, whatever became of them: each lets one change through.
     signed: BTreeSet<Digest>,
     proofs: BTreeMap<(String, String), Proof>,
@@ -69,8 +66,7 @@ impl Default for RunState {
             run: None,
             epoch: Epoch::FIRST,
             places: BTreeMap::new(),
-            unsettled: 0,
-            approvals: BTreeMap::new(),
+            standing: Standing::default(),
             signed: BTreeSet::new(),
             proofs: BTreeMap::new(),
             phases: BTreeSet::new(),
@@ -159,7 +155,7 @@ impl RunState {
     /// # Errors
     /// The clock is behind the journal, so that no expiry can be judged.
     pub fn approval(&self, binding: &Digest, now: Timestamp) -> Result<Option<Approval>> {
-        let Some(approval) = self.approvals.get(binding) else { return Ok(None) };
+        let Some(approval) = self.standing.approvals.get(binding) else { return Ok(None) };
         self.judge_clock(now).map_err(|e| e.at(&approval.place))?;
         Ok((approval.expires > now).then(|| approval.clone()))
     }
@@ -221,10 +217,10 @@ impl RunState {
     fn next_state(&self, record: &Record) -> Result<Option<State>, IllegalHistory> {
         let needs_run = match record {
             Record::RunStarted { .. } => {
-                return if self.unsettled == 0 {
+                return if self.standing.unsettled == 0 {
                     Ok(None)
                 } else {
-                    Err(IllegalHistory::Unsettled(self.unsettled))
+                    Err(IllegalHistory::Unsettled(self.standing.unsettled))
                 };
             }
             Record::TakenOver { epoch, .. } => {
@@ -261,22 +257,7 @@ impl RunState {
         let (Some(place), Some(made)) = (record.place(), Move::of(record)) else { return Ok(None) };
         let pending = Checkpoint::default();
         let checkpoint = self.places.get(place).unwrap_or(&pending);
-        let state = checkpoint
-            .state
-            .after(made)
-            .map_err(|illegal| IllegalHistory::Move { place: place.clone(), illegal })?;
-        if made == Move::Try && checkpoint.state == State::Failed && checkpoint.made.is_none() {
-            return Err(IllegalHistory::NotMade(place.clone()));
-        }
-        if made == Move::RollBack && !checkpoint.is_ours() {
-            return Err(IllegalHistory::NotOurs(place.clone()));
-        }
-        if let Some((found, wanted)) = checkpoint.attempts(record)
-            && found != wanted
-        {
-            return Err(IllegalHistory::Attempt { place: place.clone(), found, wanted });
-        }
-        Ok(Some(state))
+        judge(place, checkpoint, made, record.attempt()).map(Some)
     }
 
     /// Takes the next line in.
@@ -286,49 +267,41 @@ impl RunState {
     pub fn apply(&mut self, line: Line) -> Result<(), IllegalHistory> {
         let next = self.next_state(&line.record)?;
         let at = line.at;
-        self.last = Some((line.seq, at));
-        if self.latest.is_none_or(|(_, latest)| latest <= at) {
-            self.latest = self.last;
-        }
-        if let Some(state) = next
-            && let Some(place) = line.record.place()
-        {
+        self.note(line.seq, at);
+        if let (Some(to), Some(place), Some(made)) = (next, line.record.place(), Move::of(&line.record)) {
             let checkpoint = match self.places.get_mut(place) {
                 Some(checkpoint) => checkpoint,
                 None => self.places.entry(place.clone()).or_default(),
             };
-            self.unsettled += usize::from(unsettled(state));
-            self.unsettled -= usize::from(unsettled(checkpoint.state));
-            if checkpoint.state != state || checkpoint.since.is_none() {
-                checkpoint.since = Some(at);
-            }
-            checkpoint.state = state;
+            self.standing.move_on(checkpoint, made, to, at);
             match line.record {
                 Record::Approved(approval) => {
                     if let How::Signed(_) = approval.how {
                         self.signed.insert(approval.shown.digest);
                     }
                     checkpoint.approved.push(approval.binding);
-                    self.approvals.insert(approval.binding, approval);
+                    self.standing.approvals.insert(approval.binding, approval);
                 }
                 record => {
                     // What failed since, or was taken back, is not proven by what once held.
                     if matches!(record, Record::Failed { .. } | Record::RolledBack { .. }) {
                         self.proofs.retain(|_, proof| proof.place.as_ref() != record.place());
                     }
-                    // An approval lets one change through; making it once more needs another one.
-                    if matches!(record, Record::Verified { .. } | Record::RolledBack { .. }) {
-                        for binding in checkpoint.approved.drain(..) {
-                            self.approvals.remove(&binding);
-                        }
-                    }
-                    checkpoint.take(record);
+                    checkpoint.keep(record);
                 }
             }
             return Ok(());
         }
         self.take(line.record, at);
         Ok(())
+    }
+
+    /// A record was made then.
+    pub(super) fn note(&mut self, seq: Seq, at: Timestamp) {
+        self.last = Some((seq, at));
+        if self.latest.is_none_or(|(_, latest)| latest <= at) {
+            self.latest = self.last;
+        }
     }
 
     fn take(&mut self, record: Record, at: Timestamp) {
@@ -340,9 +313,10 @@ impl RunState {
                     checkpoint.approved = old.approved;
                     if same {
                         checkpoint.original = old.original;
+                        checkpoint.ours = old.ours;
                     }
                 }
-                self.places.retain(|_, c| c.original.is_some() || !c.approved.is_empty());
+                self.places.retain(|_, c| c.ours || !c.approved.is_empty());
                 self.phases.clear();
                 self.run = Some(Run {
                     run,
@@ -367,7 +341,7 @@ impl RunState {
                 self.phases.insert(phase);
             }
             Record::Rebased { runbook_bytes, workspace, hactl, .. } => {
-                self.approvals.clear();
+                self.standing.approvals.clear();
                 self.places.values_mut().for_each(|checkpoint| checkpoint.approved.clear());
                 if let Some(run) = &mut self.run {
                     run.runbook_bytes = runbook_bytes;
@@ -398,6 +372,54 @@ impl RunState {
     }
 }
 
+/// What the places count for together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Standing {
+    /// How many places are in a state that a new run must not forget.
+    unsettled: usize,
+    approvals: BTreeMap<Digest, Approval>,
+}
+
+impl Standing {
+    /// Moves a place on by a move that was judged legal.
+    pub(super) fn move_on(&mut self, checkpoint: &mut Checkpoint, made: Move, to: State, at: Timestamp) {
+        self.unsettled += usize::from(unsettled(to));
+        self.unsettled -= usize::from(unsettled(checkpoint.state));
+        checkpoint.move_on(made, to, at);
+        // An approval lets one change through; making it once more needs another one.
+        if matches!(made, Move::Verify | Move::RolledBack) {
+            for binding in checkpoint.approved.drain(..) {
+                self.approvals.remove(&binding);
+            }
+        }
+    }
+}
+
+/// The state that a move brings a place into, where it and the attempt that it names may follow.
+pub(super) fn judge(
+    place: &Place,
+    checkpoint: &Checkpoint,
+    made: Move,
+    attempt: Option<AttemptNumber>,
+) -> Result<State, IllegalHistory> {
+    let state = checkpoint
+        .state
+        .after(made)
+        .map_err(|illegal| IllegalHistory::Move { place: place.clone(), illegal })?;
+    if made == Move::Try && checkpoint.state == State::Failed && checkpoint.made.is_none() {
+        return Err(IllegalHistory::NotMade(place.clone()));
+    }
+    if made == Move::RollBack && !checkpoint.is_ours() {
+        return Err(IllegalHistory::NotOurs(place.clone()));
+    }
+    if let (Some(found), Some(wanted)) = (attempt, checkpoint.wanted(made))
+        && found != wanted
+    {
+        return Err(IllegalHistory::Attempt { place: place.clone(), found, wanted });
+    }
+    Ok(state)
+}
+
 /// A state that a new run must not forget.
 fn unsettled(state: State) -> bool {
     match state {
@@ -412,33 +434,4 @@ fn unsettled(state: State) -> bool {
         | State::RollbackFailed
         | State::Skipped => false,
     }
-}
-
-/// What reading a journal yielded.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Replayed {
-    /// The state that its records lead to.
-    pub state: RunState,
-    /// How many lines it has.
-    pub lines: u64,
-    /// The length of an incomplete last line.
-    pub torn: Option<u64>,
-}
-
-/// Reads all lines and applies each.
-pub(super) fn replay<R: Read>(
-    lines: &mut Lines<R>,
-    mut each: impl FnMut(&Line) -> Result<()>,
-) -> Result<Replayed> {
-    let mut state = RunState::default();
-    while let Some(line) = lines.next_line()? {
-        each(&line)?;
-        let seq = line.seq;
-        state.apply(line).map_err(|illegal| {
-            Error::new(codes::JOURNAL_ILLEGAL, format!("line {seq} of the journal cannot be: {illegal}"))
-                .state("nothing was changed")
-                .next("restore .hactl/journal.jsonl from a copy; never edit it")
-        })?;
-    }
-    Ok(Replayed { state, lines: lines.tail().seq.0, torn: lines.torn() })
 }

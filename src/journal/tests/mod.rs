@@ -1,10 +1,12 @@
 //! Tests of the journal as a whole; what they share.
 
+mod batches;
 mod damage;
 mod faults;
 mod golden;
 mod meaning;
 mod property;
+mod skimming;
 
 use std::rc::Rc;
 
@@ -15,7 +17,7 @@ use super::record::{
     Approval, AttemptNumber, Before, Change, Epoch, EvidenceRef, Grade, How, Mode, Observed, Operator,
     OutputValue, Outputs, Place, Proof, Record,
 };
-use super::{Holder, Journal, Lock, Replayed, Report, StateDir, replay};
+use super::{Holder, Journal, Lines, Lock, Replayed, Report, StateDir, reading};
 use crate::clock::FixedClock;
 use crate::diagnostic::Result;
 use crate::digest::Digest;
@@ -253,6 +255,15 @@ impl Bench {
     }
 }
 
+/// Reads a journal in both ways, which must agree in all that they say.
 fn reread(bytes: &[u8]) -> Result<Replayed> {
-    replay::replay(&mut super::Lines::new(bytes), |_| Ok(()))
+    let whole = reading::replay_each(&mut Lines::new(bytes), |_| Ok(()));
+    let skimmed = Replayed::read(bytes);
+    match (&whole, &skimmed) {
+        (Err(a), Err(b)) => assert_eq!((a.code(), a.to_string()), (b.code(), b.to_string())),
+        (Ok(_), Ok(_)) | (Ok(_), Err(_)) | (Err(_), Ok(_)) => {
+            assert_eq!(whole.as_ref().ok(), skimmed.as_ref().ok())
+        }
+    }
+    skimmed
 }

@@ -9,25 +9,42 @@
 
 use hactl::digest::Digest;
 use hactl::journal::line::{Tail, decode, encode};
-use hactl::journal::{Lines, RunState};
+use hactl::journal::{Lines, Replayed, RunState};
 use hactl::render::words;
 use libfuzzer_sys::fuzz_target;
 
-/// Reads a journal as every command does: how many lines, what is torn, and the state; none where it is refused.
+/// Reads a journal: how many lines, what is torn, and the state; none where it is refused. Every command replays it,
+/// which builds few of its records, and must say the same as reading each.
 fn read(bytes: &[u8]) -> Option<(u64, Option<u64>, RunState)> {
+    let replayed = Replayed::read(bytes);
+    let read = read_each(bytes);
+    match (replayed, &read) {
+        (Ok(replayed), Ok(read)) => assert_eq!(&(replayed.lines, replayed.torn, replayed.state), read),
+        (Err(replayed), Err(read)) => assert_eq!(&replayed.to_string(), read),
+        (replayed, read) => panic!("{replayed:?} and {read:?}"),
+    }
+    read.ok()
+}
+
+/// Reads each line whole.
+fn read_each(bytes: &[u8]) -> Result<(u64, Option<u64>, RunState), String> {
     let mut lines = Lines::new(bytes);
     let mut state = RunState::default();
     loop {
         match lines.next_line() {
-            Ok(Some(line)) => state.apply(line).ok()?,
-            Ok(None) => return Some((lines.tail().seq.0, lines.torn(), state)),
+            Ok(Some(line)) => {
+                let seq = line.seq;
+                let applied = state.apply(line);
+                applied.map_err(|illegal| format!("line {seq} of the journal cannot be: {illegal}"))?;
+            }
+            Ok(None) => return Ok((lines.tail().seq.0, lines.torn(), state)),
             Err(error) => {
                 let text = error.to_string();
                 assert!(
                     text.starts_with(&format!("line {} of the journal", lines.tail().seq.0 + 1)),
                     "{text}"
                 );
-                return None;
+                return Err(text);
             }
         }
     }
