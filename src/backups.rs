@@ -54,7 +54,7 @@ impl Archiving {
     /// # Errors
     /// It does not answer.
     pub async fn of(host: &HostView<'_>) -> Result<Self> {
-        let row = host.postgres("postgres").await?.ready()?.query_one(ARCHIVER, &[]).await?;
+        let row = host.postgres_now("postgres").await?.ready()?.query_one(ARCHIVER, &[]).await?;
         let disk = host.disk(&format!("{}/pg_wal", row.get::<_, String>(8))).await?;
         let failed_at = time(row.get(4));
         Ok(Self {

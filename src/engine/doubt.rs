@@ -6,7 +6,7 @@
 use super::approver::Approver;
 use super::driver::Driver;
 use super::look::LOOK;
-use super::seam::{Steps, Task};
+use super::seam::{StepTasks, Steps, Task};
 use super::state::State;
 use crate::diagnostic::{Error, Result, codes};
 use crate::event::Listener;
@@ -51,6 +51,26 @@ pub fn decision_name(place: &Place) -> String {
 }
 
 impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
+    /// Settles what was interrupted, before any other step of the phase is looked at: its attempt may still be at work,
+    /// and what it works on cannot be judged meanwhile. A server that restarts answers nobody.
+    pub(super) async fn settle_interrupted(&self, steps: &[StepTasks]) -> Result<()> {
+        for task in steps.iter().flat_map(|step| &step.tasks) {
+            if matches!(self.state_of(&task.place), State::Intended | State::InDoubt) {
+                self.settle_doubt(task).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides what became of an attempt whose outcome is not known.
+    pub(super) async fn settle_doubt(&self, task: &Task) -> Result<()> {
+        let place = &task.place;
+        if self.state_of(place) == State::Intended {
+            self.doubt(place, "hactl was interrupted before the outcome was recorded")?;
+        }
+        self.decide(task, Met::GoingOn).await.map_err(|e| e.at(place))
+    }
+
     pub(super) fn doubt(&self, place: &Place, why: &str) -> Result<()> {
         let attempt = self.journal.state().checkpoint(place).map_or(AttemptNumber(0), |c| c.attempt);
         self.journal.append(Record::InDoubt { place: place.clone(), attempt, why: why.to_owned() })?;

@@ -9,7 +9,6 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
 
 use super::approver::Approver;
-use super::doubt::Met;
 use super::interrupt::Interrupt;
 use super::seam::{Resolved, StepTasks, Steps, Task};
 use super::state::State;
@@ -50,6 +49,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     pub async fn run_phase(&self, phase: &PhaseId, title: &str, steps: &[StepTasks]) -> Result<()> {
         let places = steps.iter().map(|s| s.tasks.len()).sum();
         self.listener.event(Event::PhaseBegun { phase: phase.to_string(), title: title.to_owned(), places });
+        self.settle_interrupted(steps).await?;
         for step in steps {
             self.run_step(step).await?;
         }
@@ -112,10 +112,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         loop {
             match self.state_of(place) {
                 State::Verified => return Ok(()),
-                State::Intended => {
-                    self.doubt(place, "hactl was interrupted before the outcome was recorded")?
-                }
-                State::InDoubt => self.decide(task, Met::GoingOn).await.map_err(|e| e.at(place))?,
+                State::Intended | State::InDoubt => self.settle_doubt(task).await?,
                 State::Applied => self.verify(task).await.map_err(|e| e.at(place))?,
                 State::Failed if self.made_once(task)? => self.verify(task).await.map_err(|e| e.at(place))?,
                 State::RollingBack | State::RollbackFailed => {

@@ -22,7 +22,7 @@ impl ProbeKind for PostgresAnswers {
                 let version: String = row.get(0);
                 Ok(Measured::holds(format!("PostgreSQL {version} answers")))
             }
-            PgAccess::NotYet(why) | PgAccess::NoServer(why) => {
+            PgAccess::NotYet(why) | PgAccess::Moving(why) | PgAccess::NoServer(why) => {
                 Ok(Measured::fails(format!("PostgreSQL cannot be asked yet: {why}")))
             }
         }

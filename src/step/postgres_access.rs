@@ -171,9 +171,7 @@ impl StepKind for PostgresAccess {
                 said = why;
                 Ok(None)
             }
-            PgAccess::NoServer(why) => {
-                Err(Error::new(codes::POSTGRES_DOWN, format!("no PostgreSQL answers: {why}")))
-            }
+            gone @ (PgAccess::Moving(_) | PgAccess::NoServer(_)) => gone.ready().map(Some),
         })
         .await?;
         let Some(pg) = ready else {

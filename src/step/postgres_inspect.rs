@@ -152,9 +152,7 @@ async fn inside(host: &HostView<'_>, database: &str) -> Result<Result<Inside, St
             })
         }
         PgAccess::NotYet(said) => Ok(Err(said)),
-        PgAccess::NoServer(said) => {
-            Err(Error::new(codes::POSTGRES_DOWN, format!("no PostgreSQL answers: {said}")))
-        }
+        gone @ (PgAccess::Moving(_) | PgAccess::NoServer(_)) => gone.ready().map(|_| Err(String::new())),
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Connected {
     Ready(PgConnection),
     /// The server refused the role; what it said.
     Refused(String),
+    /// The server starts or stops, and lets nobody in meanwhile; what it said.
+    Moving(String),
     /// No server answers; what was seen.
     Nobody(String),
 }
@@ -108,7 +110,7 @@ impl PgConnection {
             return Ok(Connected::Refused(said));
         }
         if *db.code() == SqlState::CANNOT_CONNECT_NOW {
-            return Ok(Connected::Nobody(said));
+            return Ok(Connected::Moving(said));
         }
         Err(Error::new(codes::POSTGRES_QUERY, format!("cannot connect to the database {database}: {said}"))
             .host(&host.name))

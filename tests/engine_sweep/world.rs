@@ -213,6 +213,16 @@ impl Model {
         }
     }
 
+    /// Another place of the same host whose command is on its way, and neither began nor was made void.
+    fn at_work_beside(&self, place: &Place) -> Option<Place> {
+        let beside = |command: &&Command| command.place.host.is_some() && command.place.host == place.host;
+        let unsettled = |command: &&Command| {
+            let claim = (command.place.clone(), command.label.to_string());
+            command.place != *place && !self.void.contains(&claim) && !self.claimed.contains(&claim)
+        };
+        self.flying.iter().filter(beside).find(unsettled).map(|command| command.place.clone())
+    }
+
     fn take_fault(&mut self, place: &Place, verifying: bool) -> Fault {
         let meant = self.faulty.as_ref() == Some(place) && (self.fault == Fault::Unverified) == verifying;
         if meant { std::mem::replace(&mut self.fault, Fault::Nothing) } else { Fault::Nothing }
@@ -338,6 +348,11 @@ impl Steps for World {
     async fn observe(&self, task: &Task, action: &Kind, before: Option<&Before>) -> Result<Observed> {
         let call = self.begin();
         self.at(call, When::Before).await;
+        let beside = self.model.borrow().at_work_beside(&task.place);
+        if let Some(elsewhere) = beside {
+            let what = format!("looked at {} while {elsewhere} may still be at work there", task.place);
+            self.model.borrow_mut().wrong.push(what);
+        }
         let model = self.model.borrow();
         let thing = model.thing(&task.place);
         let before = before.filter(|_| model.has(Guard::UsesBefore));

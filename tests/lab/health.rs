@@ -111,6 +111,8 @@ fn what_goes_wrong() {
         &["WARNING: cannot ask node-1 how archiving does", "hactl doctor (what cannot"],
     );
 
+    a_server_that_starts_is_waited_for(&lab, &workspace);
+
     // Wrong keys, and nobody there.
     with_file(&workspace, "secrets/s3-operator.secret", "wrong", || {
         let refused = "FAIL bucket cell0-backups: cannot look at the bucket";
@@ -151,4 +153,30 @@ fn what_goes_wrong() {
         "doctor",
         &["FAIL prover: cannot be reached", "next: is it up?", "ok node-1: answers"],
     );
+}
+
+/// After a crash PostgreSQL replays its WAL and lets nobody in meanwhile. A standby without `hot_standby` does the same,
+/// and for as long as a test wants.
+fn a_server_that_starts_is_waited_for(lab: &Lab, workspace: &Workspace<'_>) {
+    lab.read(
+        "node-1",
+        "sudo systemctl stop cell-writer; sudo -u postgres touch /var/lib/postgresql/17/main/standby.signal; \
+         echo 'hot_standby = off' | sudo -u postgres tee -a /etc/postgresql/17/main/postgresql.conf; \
+         sudo systemctl start postgresql@17-main",
+    );
+    let yet =
+        "FAIL node-1 PostgreSQL: cluster 17/main lets nobody in yet: the database system is not accepting";
+    assert_says(workspace, "doctor", &[yet, "next: hactl doctor (again, when it is up)"]);
+    let asked = || {
+        let log = "sudo grep -c 'FATAL: *the database system is not' /var/log/postgresql/postgresql-17-main.log || true";
+        lab.read("node-1", log).trim().parse::<u32>().unwrap()
+    };
+    let before = asked();
+    let plan = workspace.start(&["plan", "--dry-run"]);
+    eventually("hactl asks again and again", Duration::from_secs(60), || asked() >= before + 5);
+    lab.read("node-1", "sudo pg_ctlcluster 17 main promote");
+    let ended = plan.end();
+    for step in ["inspect", "archive-settings", "restart"] {
+        assert!(ended.stdout.contains(&format!("{step} on node-1: done and verified")), "{ended}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -50,6 +51,8 @@ pub enum PgAccess {
     /// The server answers, but does not let the monitoring role in: it does not exist yet, or is not mapped to our
     /// login. What the server said.
     NotYet(String),
+    /// The server starts or stops, and lets nobody in meanwhile. What it said.
+    Moving(String),
     /// No server answers on that socket. What was seen.
     NoServer(String),
 }
@@ -67,6 +70,7 @@ impl PgAccess {
                 format!("PostgreSQL does not let the role {MONITOR} in: {said}"),
             )
             .next("hactl plan    (shows the step that makes the role)")),
+            Self::Moving(said) => Err(Self::moving(&said)),
             Self::NoServer(said) => {
                 Err(Error::new(codes::POSTGRES_DOWN, format!("no PostgreSQL answers: {said}"))
                     .next("hactl doctor"))
@@ -74,6 +78,19 @@ impl PgAccess {
         }
     }
 }
+
+impl PgAccess {
+    /// A server that starts or stops where it must be up.
+    pub(super) fn moving(said: &str) -> Error {
+        Error::new(codes::POSTGRES_DOWN, format!("PostgreSQL starts or stops, and lets nobody in: {said}"))
+            .next("wait until it is up (pg_lsclusters on that host says so), then: hactl resume")
+    }
+}
+
+/// How long a server that starts is waited for: after a crash it replays its WAL first.
+pub(super) const STARTING: Duration = Duration::from_secs(60);
+/// How often it is asked again.
+pub(super) const AGAIN: Duration = Duration::from_millis(250);
 
 /// Queries as the monitoring role, in sessions that are read-only and bounded in time.
 pub struct PgView {
@@ -137,11 +154,25 @@ impl HostView<'_> {
         text.lines().map(|line| parse_cluster(line).ok_or_else(|| self.odd("pg_lsclusters", line))).collect()
     }
 
-    /// Queries in a database of the workspace's instance.
+    /// Queries in a database of the workspace's instance. A server that starts is waited for, for a minute.
     ///
     /// # Errors
     /// The host cannot be reached. That no server or role is there is no error.
     pub async fn postgres(&self, database: &str) -> Result<PgAccess> {
+        let until = Instant::now() + STARTING;
+        loop {
+            match self.postgres_now(database).await? {
+                PgAccess::Moving(_) if Instant::now() < until => sleep(AGAIN).await,
+                access => return Ok(access),
+            }
+        }
+    }
+
+    /// The same, as the server stands now.
+    ///
+    /// # Errors
+    /// As [`Self::postgres`].
+    pub async fn postgres_now(&self, database: &str) -> Result<PgAccess> {
         let Some(instance) = &self.world().workspace().postgres else {
             return Err(Error::new(codes::POSTGRES_NONE, "hactl.toml has no [postgres]").next("hactl check"));
         };
@@ -163,6 +194,7 @@ impl HostView<'_> {
         match PgConnection::open(ssh, self.host(), &socket, MONITOR, &at.database).await? {
             Connected::Ready(connection) => Ok(PgAccess::Ready(PgView { connection })),
             Connected::Refused(said) => Ok(PgAccess::NotYet(said)),
+            Connected::Moving(said) => Ok(PgAccess::Moving(said)),
             Connected::Nobody(said) => Ok(PgAccess::NoServer(said)),
         }
     }

@@ -5,9 +5,11 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep};
 
 use super::super::Psql;
 use super::HostView;
+use super::postgres::{AGAIN, PgAccess, STARTING};
 use crate::diagnostic::{Error, Result, codes};
 use crate::redact::sanitize_for_terminal;
 use crate::transport::ssh::{Command, Status};
@@ -123,18 +125,41 @@ impl HostView<'_> {
             .command(self, "hactl read")
             .env("PGCONNECT_TIMEOUT", "10")
             .env("PGOPTIONS", "-c default_transaction_read_only=on -c statement_timeout=20s");
-        let finished = self.ask(&psql).await?;
-        match finished.status {
-            Status::Exited(0) => {
-                let text = finished.text();
-                serde_json::from_str(&text).map_err(|_| self.odd("an answer of PostgreSQL", &text))
+        let until = Instant::now() + STARTING;
+        loop {
+            let finished = self.ask(&psql).await?;
+            match finished.status {
+                Status::Exited(0) => {
+                    let text = finished.text();
+                    return serde_json::from_str(&text)
+                        .map_err(|_| self.odd("an answer of PostgreSQL", &text));
+                }
+                // psql's own status for "no connection".
+                Status::Exited(2) => {
+                    let said = finished.error("no PostgreSQL answers").one_line();
+                    if !self.postgres_is_moving().await? {
+                        return Err(Error::new(codes::POSTGRES_DOWN, said)
+                            .host(self.name())
+                            .next("hactl doctor"));
+                    }
+                    if Instant::now() >= until {
+                        return Err(PgAccess::moving(&said).host(self.name()));
+                    }
+                    sleep(AGAIN).await;
+                }
+                Status::Exited(_) | Status::TimedOut => return Err(finished.error("cannot ask PostgreSQL")),
             }
-            // psql's own status for "no connection".
-            Status::Exited(2) => {
-                let said = finished.error("no PostgreSQL answers").one_line();
-                Err(Error::new(codes::POSTGRES_DOWN, said).host(self.name()).next("hactl doctor"))
-            }
-            Status::Exited(_) | Status::TimedOut => Err(finished.error("cannot ask PostgreSQL")),
         }
+    }
+
+    /// Does the server start or stop? What it says meanwhile is in the language of its settings; this is not.
+    async fn postgres_is_moving(&self) -> Result<bool> {
+        let Some(instance) = &self.world().workspace().postgres else { return Ok(false) };
+        let ask = Command::new("pg_isready")
+            .arg("--quiet")
+            .arg(format!("--host={}", instance.socket_dir.display()))
+            .arg(format!("--port={}", instance.port));
+        // 1: it answers, and rejects connections.
+        Ok(self.ask(&ask).await?.status == Status::Exited(1))
     }
 }

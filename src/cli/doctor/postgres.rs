@@ -37,13 +37,18 @@ pub(super) async fn examine(host: &HostView<'_>, workspace: &Workspace, now: Tim
         return vec![Found::new(what, Verdict::Fail, text).next(next)];
     }
     let mut all = Vec::new();
-    let pg = match host.postgres("postgres").await {
+    let pg = match host.postgres_now("postgres").await {
         Ok(PgAccess::Ready(pg)) => pg,
         Ok(PgAccess::NotYet(_)) => {
             let text = format!(
                 "cluster {version}/{cluster} is online; the role that reads it is made by the runbook"
             );
             return vec![Found::ok(what, text), wal_disk(host, &found.data_dir).await];
+        }
+        Ok(PgAccess::Moving(said)) => {
+            let text = format!("cluster {version}/{cluster} lets nobody in yet: {said}");
+            let next = "hactl doctor    (again, when it is up)";
+            return vec![Found::new(what, Verdict::Fail, text).next(next)];
         }
         Ok(PgAccess::NoServer(said)) => {
             let text = format!("cluster {version}/{cluster} does not answer: {said}");
