@@ -9,6 +9,7 @@
 
 mod build;
 mod cgroup;
+pub mod cloud;
 mod exec;
 mod faults;
 mod folder;
