@@ -70,6 +70,11 @@ pub enum Event {
     },
     /// The first Ctrl-C: the current action is finished, then hactl stops.
     Stopping,
+    /// The notification command went wrong, for the first time; the run goes on.
+    NotifyFailed {
+        /// Why.
+        why: String,
+    },
     /// The files, or hactl, say something else than when the run began.
     FilesChanged(Changes),
     /// The files cannot be read, and the run goes on with what it keeps.

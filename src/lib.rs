@@ -23,6 +23,7 @@ pub mod journal;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub mod lab;
 pub mod name;
+pub mod notify;
 pub mod plan;
 pub mod probe;
 pub mod proof;

@@ -4,14 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod common;
+#[path = "common/terminal.rs"]
+mod terminal;
 
-use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
 
 use common::cli::{Place, small};
+use terminal::Terminal;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 const FINGERPRINT: &str = "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU";
@@ -41,58 +40,10 @@ fn known_hosts(place: &Place) -> String {
     std::fs::read_to_string(place.path().join(".hactl/known_hosts")).unwrap_or_default()
 }
 
-/// hactl at a terminal.
-struct Terminal {
-    child: Child,
-    output: Receiver<Vec<u8>>,
-    seen: String,
-}
-
-impl Terminal {
-    fn start(place: &Place, words: &str) -> Self {
-        let mut command = Command::new("script");
-        command.args(["-qec", &format!("{} {words}", env!("CARGO_BIN_EXE_hactl")), "/dev/null"]);
-        command.current_dir(place.path()).env_clear().env("PATH", path(place)).env("TERM", "xterm");
-        command.env("HOME", place.path()).env("SHELL", "/bin/sh");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut stdout = child.stdout.take().unwrap();
-        let (send, output) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = stdout.read(&mut buffer) {
-                let _ = send.send(buffer[..length].to_vec());
-            }
-        });
-        Self { child, output, seen: String::new() }
-    }
-
-    fn wait_for(&mut self, text: &str) {
-        let until = Instant::now() + Duration::from_secs(20);
-        while !self.seen.contains(text) {
-            let left = until.saturating_duration_since(Instant::now());
-            let bytes = self.output.recv_timeout(left);
-            let bytes = bytes.unwrap_or_else(|_| panic!("no {text:?} in {}", self.seen));
-            self.seen.push_str(&String::from_utf8_lossy(&bytes));
-        }
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn end(mut self) -> (i32, String) {
-        while let Ok(bytes) = self.output.recv_timeout(Duration::from_secs(20)) {
-            self.seen.push_str(&String::from_utf8_lossy(&bytes));
-        }
-        (self.child.wait().unwrap().code().unwrap_or(-1), self.seen)
-    }
-}
-
 #[test]
 fn a_yes_and_enter_pin_the_key_that_was_shown() {
     let place = place();
-    let mut terminal = Terminal::start(&place, "host trust node-1");
+    let mut terminal = Terminal::start(place.path(), &path(&place), "host trust node-1");
     terminal.wait_for("[y/N]");
     assert!(terminal.seen.contains(FINGERPRINT), "{}", terminal.seen);
     terminal.press("y\r");
@@ -104,7 +55,7 @@ fn a_yes_and_enter_pin_the_key_that_was_shown() {
 #[test]
 fn enter_alone_is_a_no() {
     let place = place();
-    let mut terminal = Terminal::start(&place, "host trust node-1");
+    let mut terminal = Terminal::start(place.path(), &path(&place), "host trust node-1");
     terminal.wait_for("[y/N]");
     terminal.press("\r");
     let (status, seen) = terminal.end();
@@ -118,7 +69,7 @@ fn what_was_typed_before_the_question_does_not_answer_it() {
     let ssh =
         SSH.replace("KEY", KEY).replace("for word", "while [ ! -e typed ]; do sleep 0.02; done\nfor word");
     place.write("bin/ssh", &ssh);
-    let mut terminal = Terminal::start(&place, "host trust node-1");
+    let mut terminal = Terminal::start(place.path(), &path(&place), "host trust node-1");
     terminal.press("y\r");
     // The terminal echoes what it has taken in.
     terminal.wait_for("y\r\n");
@@ -132,7 +83,7 @@ fn what_was_typed_before_the_question_does_not_answer_it() {
 #[test]
 fn ctrl_c_at_the_question_changes_nothing() {
     let place = place();
-    let mut terminal = Terminal::start(&place, "host trust node-1");
+    let mut terminal = Terminal::start(place.path(), &path(&place), "host trust node-1");
     terminal.wait_for("[y/N]");
     terminal.press("\u{3}");
     let (status, seen) = terminal.end();

@@ -15,8 +15,10 @@ use tokio::sync::Mutex;
 use crate::diagnostic::{Error, Result, codes};
 use crate::engine::approver::{Answer, Approver, Asked, Person, Question};
 use crate::engine::interrupt::Interrupt;
+use crate::engine::request::{approve_command, export_command};
 use crate::journal::record::How;
 use crate::name::OutputName;
+use crate::notify::{News, Notifier, Occasion};
 use crate::render::{Out, Progress, words};
 use crate::runbook::Gate;
 use crate::workspace::Workspace;
@@ -64,13 +66,26 @@ pub struct Asker {
     out: Out,
     interrupt: Interrupt,
     turn: Rc<Mutex<()>>,
+    notifier: Option<Rc<Notifier>>,
 }
 
 impl Asker {
     /// An asker beside `progress`, whose live lines it takes away while it asks.
     #[must_use]
     pub fn new(answers: Answers, progress: Rc<Progress>, out: Out, interrupt: Interrupt) -> Self {
-        Self { answers, progress, out, interrupt, turn: Rc::default() }
+        Self { answers, progress, out, interrupt, turn: Rc::default(), notifier: None }
+    }
+
+    /// The same, and somebody who is elsewhere is told that a gate waits.
+    #[must_use]
+    pub fn notifying(self, notifier: Rc<Notifier>) -> Self {
+        Self { notifier: Some(notifier), ..self }
+    }
+
+    fn waits(&self, news: impl FnOnce() -> News) {
+        if let (Answers::Operator, Some(notifier)) = (self.answers, &self.notifier) {
+            notifier.tell(Occasion::GateWaits, news());
+        }
     }
 
     /// Asks a yes-or-no question of hactl's own, outside any gate, after showing `text`.
@@ -141,6 +156,7 @@ impl Drop for Terminal {
 impl Approver for Asker {
     async fn ask(&self, question: &Question<'_>) -> Result<Answer> {
         let text = words::wrap(&words::clean(&question.text()), self.out.width(), 13);
+        self.waits(|| waiting(question));
         match self.answers {
             Answers::Rehearsal => self.progress.suspend(|| {
                 show(&format!("\n{text}\n  answered with yes by --yes, in a rehearsal\n"))?;
@@ -177,6 +193,10 @@ impl Asker {
     ) -> Result<BTreeMap<OutputName, String>> {
         let text = words::wrap(&words::clean(instructions.trim_end()), self.out.width(), 0);
         let text = format!("\nFor you to do by hand:\n{}\n", indented(&text));
+        self.waits(|| {
+            let lines: Vec<_> = instructions.split_whitespace().collect();
+            News { text: format!("to be done by hand: {}", lines.join(" ")), ..News::default() }
+        });
         match self.answers {
             Answers::Rehearsal => self.progress.suspend(|| {
                 show(&format!("{text}  taken as done by --yes, in a rehearsal\n"))?;
@@ -199,6 +219,20 @@ impl Asker {
             }
         }
     }
+}
+
+/// What somebody elsewhere is told of a gate, and how to answer it.
+fn waiting(question: &Question<'_>) -> News {
+    let Question { place, title, change, gate, .. } = question;
+    let text = format!("{place} waits for approval: {title}: {}", change.summary);
+    let next = match gate {
+        Gate::None | Gate::Confirm | Gate::Type if somebody_there() => {
+            vec!["answer at the terminal where hactl asks".to_owned()]
+        }
+        Gate::None | Gate::Confirm | Gate::Type => vec![approve_command(place), "hactl resume".to_owned()],
+        Gate::Sign => vec![export_command(place).0],
+    };
+    News::of_gate(place, text, next)
 }
 
 type ByHand = Result<BTreeMap<OutputName, String>>;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Global;
 use super::approver::Asker;
 use super::resume::{Decision, decide};
-use super::work::{self, Work, on_fleet, say_next};
+use super::work::{self, Work, on_run, say_next};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::engine::approver::Answer;
 use crate::engine::doubt::Met;
@@ -96,13 +96,13 @@ impl PhaseArgs {
             PhaseCommand::List => list(global, out)?,
             PhaseCommand::Show { phase } => show(global, out, phase)?,
             PhaseCommand::Run { phase, step: Some(step), rebase, .. } => {
-                on_fleet(global, out, Drift::rebase_if(*rebase), async |session, work, _asker| {
+                on_run(global, out, Drift::rebase_if(*rebase), async |session, work, _asker| {
                     run_step(session, work, phase, step).await?;
                     say_next(session, out)
                 })?;
             }
             PhaseCommand::Run { phase, skip, reason, step: None, rebase, take_over } => {
-                on_fleet(global, out, Drift::rebase_if(*rebase), async |session, work, asker| {
+                on_run(global, out, Drift::rebase_if(*rebase), async |session, work, asker| {
                     if *take_over {
                         let steps = session.fleet.phase(session.phase(phase)?).steps;
                         work::take_over(session, asker, &steps).await?;
@@ -112,13 +112,13 @@ impl PhaseArgs {
                 })?;
             }
             PhaseCommand::Verify { phase } => {
-                on_fleet(global, out, Drift::Refuse, async |session, work, _asker| {
+                on_run(global, out, Drift::Refuse, async |session, work, _asker| {
                     verify(session, work, phase).await?;
                     say_next(session, out)
                 })?;
             }
             PhaseCommand::Rollback { phase, decide } => {
-                on_fleet(global, out, Drift::Refuse, async |session, work, asker| {
+                on_run(global, out, Drift::Refuse, async |session, work, asker| {
                     roll_back(session, work, asker, phase, decide).await?;
                     say_next(session, out)
                 })?;

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::Global;
-use super::work::{self, Work, on_fleet, say_next};
+use super::work::{self, Work, on_run, say_next};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::engine::doubt::{Met, Verdict};
 use crate::engine::seam::{StepTasks, Task};
@@ -71,7 +71,7 @@ impl ResumeArgs {
     /// There is no run, or what carrying on could not do.
     pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
         let drift = Drift::rebase_if(self.rebase);
-        on_fleet(global, out, drift, async |session, work, asker| {
+        on_run(global, out, drift, async |session, work, asker| {
             if session.journal.state().run().is_none() {
                 let first = session.runbook.phases.first().map_or("0", |phase| phase.id.as_str());
                 return Err(Error::new(codes::NO_RUN, "there is no run to go on with")

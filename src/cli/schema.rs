@@ -7,7 +7,8 @@ use crate::render::{Out, json};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Each line that a command prints with --output json is one object of this schema
-(JSON Schema 2020-12).
+(JSON Schema 2020-12). What the command under [notify] in hactl.toml reads on
+standard input is #/$defs/notification.
 
 Example:
   hactl schema > events.schema.json")]

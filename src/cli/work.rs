@@ -15,14 +15,16 @@ use crate::engine::approver::Answer;
 use crate::engine::driver::Driver;
 use crate::engine::interrupt::Interrupt;
 use crate::engine::seam::StepTasks;
-use crate::event::{Event, Listener as _};
+use crate::event::{Event, Listener};
 use crate::evidence::EvidenceStore;
 use crate::journal::StateDir;
 use crate::journal::record::{Epoch, Record};
+use crate::notify::{LIMIT, Notifier};
 use crate::redact::Redactor;
+use crate::render::bars::Waiting;
 use crate::render::{Format, Out, Progress};
 use crate::runbook;
-use crate::session::{Drift, Files, Glance, Here, Session, workspace_of};
+use crate::session::{Drift, Files, Glance, Here, Session, this_operator, workspace_of};
 use crate::status::{Reached, Status};
 use crate::step::fleet::Fleet;
 use crate::transport::ssh::Owner;
@@ -44,6 +46,36 @@ pub fn on_fleet<T>(
     drift: Drift,
     job: impl AsyncFnOnce(&Session, &Work<'_>, &Asker) -> Result<T>,
 ) -> Result<T> {
+    at_work(global, out, drift, Absent::KnowNothing, job)
+}
+
+/// The same where the run itself is carried out or taken back: `[notify]` tells what becomes of it.
+///
+/// # Errors
+/// As [`on_fleet`].
+pub fn on_run<T>(
+    global: &Global,
+    out: &Out,
+    drift: Drift,
+    job: impl AsyncFnOnce(&Session, &Work<'_>, &Asker) -> Result<T>,
+) -> Result<T> {
+    at_work(global, out, drift, Absent::AreTold, job)
+}
+
+/// Those who are not at the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absent {
+    KnowNothing,
+    AreTold,
+}
+
+fn at_work<T>(
+    global: &Global,
+    out: &Out,
+    drift: Drift,
+    absent: Absent,
+    job: impl AsyncFnOnce(&Session, &Work<'_>, &Asker) -> Result<T>,
+) -> Result<T> {
     let file = global.file()?;
     let workspace = workspace_of(&file)?;
     let answers = Answers::new(global.yes, &workspace)?;
@@ -51,18 +83,25 @@ pub fn on_fleet<T>(
     let result = runtime::block_on(async {
         let progress = Rc::new(Progress::new(out));
         let interrupt = Interrupt::default();
+        let listener = Rc::clone(&progress) as Rc<dyn Listener>;
+        let notifier = Rc::new(match absent {
+            Absent::KnowNothing => Notifier::silent(listener),
+            Absent::AreTold => Notifier::of(&workspace, this_operator(), typed(), listener),
+        });
         let asker = Asker::new(answers, Rc::clone(&progress), out.clone(), interrupt.clone());
+        let asker = asker.notifying(Rc::clone(&notifier));
         let here = Here {
             clock: Rc::new(SystemClock),
             person: Rc::new(asker.clone()),
-            listener: Rc::clone(&progress) as Rc<dyn crate::event::Listener>,
+            listener: Rc::clone(&progress) as Rc<dyn Listener>,
         };
         let (session, report) = Session::open(&file, &typed(), here, drift)?;
         if let (Some(bytes), Some((seq, at))) = (report.torn, session.journal.state().last()) {
             // It was recorded before anybody could listen.
             progress.event(Event::Recorded { seq: seq.0, at, record: Record::TornTail { bytes } });
         }
-        session.journal.listen(Rc::clone(&progress) as Rc<dyn crate::event::Listener>);
+        session.journal.listen(Rc::clone(&notifier) as Rc<dyn Listener>);
+        notifier.of_run(session.journal.state().run().map(|run| run.run.clone()));
         let driver = Driver {
             steps: &session.fleet,
             journal: &session.journal,
@@ -75,11 +114,30 @@ pub fn on_fleet<T>(
         };
         let result =
             runtime::interruptible(&interrupt, progress.as_ref(), job(&session, &driver, &asker)).await;
+        notifier.tell_outcome(result.as_ref().map(|_| status(&session).next));
         let _ = tokio::time::timeout(CLOSING, session.fleet.world().close()).await;
+        // Nobody has to wait for the workspace until somebody was told.
+        drop(session);
+        told(&notifier, &progress, out).await;
         result
     });
     give_back(&workspace);
     result
+}
+
+/// Waits for the notification commands that are still under way, which is bounded; Ctrl-C ends them.
+async fn told(notifier: &Notifier, progress: &Progress, out: &Out) {
+    if !notifier.is_under_way() {
+        return;
+    }
+    let _hushed = progress.hush();
+    let limit = LIMIT.as_secs();
+    let what = format!("the notification command to end, at most {limit} s; Ctrl-C ends it now");
+    let _waiting = out.is_watched().then(|| Waiting::new(what));
+    tokio::select! {
+        () = notifier.settle() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }
 
 /// Looks at the fleet without the lock and without a trace.

@@ -193,7 +193,7 @@ pub struct Judged<'a> {
 }
 
 /// The command that approves a place ahead.
-pub(super) fn approve_command(place: &Place) -> String {
+pub fn approve_command(place: &Place) -> String {
     match &place.host {
         Some(host) => format!("hactl approve {} --host {host}", place.step),
         None => format!("hactl approve {}", place.step),

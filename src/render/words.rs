@@ -103,6 +103,10 @@ pub fn of_event(event: &Event) -> Told {
             Kind::Bad,
             "stopping: the current action is being finished; Ctrl-C again stops now and leaves it in doubt",
         ),
+        Event::NotifyFailed { why } => {
+            let text = format!("WARNING: nobody could be notified, and this is said once: {why}");
+            Told::run(Kind::Bad, text)
+        }
         Event::FilesChanged(changes) => {
             Told::run(Kind::Bad, "CHANGED since the run began").with(changes.told())
         }

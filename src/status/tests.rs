@@ -46,6 +46,7 @@ impl History {
         let runbook = parse::<Table>("two.toml", RUNBOOK.as_bytes(), Origin::Bundled).unwrap();
         let workspace = Workspace {
             approvals: None,
+            notify: None,
             root: "/nowhere".into(),
             runbook: RunbookChoice::Bundled(runbook.name.clone()),
             fleet: "pair".parse().unwrap(),

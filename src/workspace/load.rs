@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::host::Word;
 use super::{
-    Address, Addressing, AgeConfig, ApprovalsConfig, Host, Instance, PgBackRestConfig, PostgresConfig,
-    RestoreKey, RunbookChoice, S3Config, UserName, Workspace,
+    Address, Addressing, AgeConfig, ApprovalsConfig, Host, Instance, NotifyConfig, PgBackRestConfig,
+    PostgresConfig, RestoreKey, RunbookChoice, S3Config, UserName, Workspace,
 };
 use crate::diagnostic::codes;
 use crate::digest::Digest;
@@ -84,6 +84,7 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Draft {
         }),
         age: top.get("age").map(|node| age(heard, node)),
         approvals: top.get("approvals").map(|node| approvals(heard, node, &root)),
+        notify: top.get("notify").map(|node| notify(heard, node)),
         hosts,
         root,
         digest: Digest::of(bytes),
@@ -363,6 +364,26 @@ fn approvals(found: &mut Found, node: &Node, root: &Path) -> ApprovalsConfig {
             .help("one line a person: alice@example namespaces=\"hactl-approval\" ssh-ed25519 AAAA…");
     }
     ApprovalsConfig { allowed_signers, operators }
+}
+
+fn notify(found: &mut Found, node: &Node) -> NotifyConfig {
+    let mut table = Reader::new(found, node, "[notify]");
+    let command: Vec<String> = match table.wanted(found, "command") {
+        Some(_) => table.list(found, "command"),
+        None => Vec::new(),
+    };
+    if let Some(at) = node.get("command").filter(|at| at.as_array().is_some())
+        && (command.first().is_none_or(String::is_empty) || command.iter().any(|word| word.contains('\0')))
+    {
+        found
+            .add(codes::FILE_BAD_VALUE, "[notify] command: a program and its arguments are wanted")
+            .at(at.span.clone(), "not usable")
+            .help(
+                "write it like [\"./tell-me\", \"--quietly\"]; what happened comes as JSON on standard input",
+            );
+    }
+    table.finish(found);
+    NotifyConfig { command }
 }
 
 fn age(found: &mut Found, node: &Node) -> AgeConfig {

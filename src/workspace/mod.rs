@@ -46,6 +46,8 @@ pub struct Workspace {
     pub age: Option<AgeConfig>,
     /// Whose signatures count at gates.
     pub approvals: Option<ApprovalsConfig>,
+    /// Who is told what happens, and how.
+    pub notify: Option<NotifyConfig>,
     /// The digest of the file's bytes.
     pub digest: Digest,
 }
@@ -165,7 +167,30 @@ pub struct ApprovalsConfig {
     pub operators: Vec<String>,
 }
 
+/// What is started when a gate waits or a run ends.
+#[derive(Clone, Debug)]
+pub struct NotifyConfig {
+    /// The program and its arguments; a path begins at the workspace.
+    pub command: Vec<String>,
+}
+
 impl Workspace {
+    /// Every secret that the file refers to, each with the key that names it.
+    #[must_use]
+    pub fn secret_refs(&self) -> Vec<(&'static str, &SecretRef)> {
+        let mut all = Vec::new();
+        if let Some(s3) = &self.s3 {
+            all.extend([("s3.access_key", &s3.access_key), ("s3.secret_key", &s3.secret_key)]);
+            if let Some(RestoreKey { access_key, secret_key }) = &s3.restore {
+                all.extend([("s3.restore_access_key", access_key), ("s3.restore_secret_key", secret_key)]);
+            }
+        }
+        all.extend(self.pgbackrest.as_ref().map(|it| ("pgbackrest.cipher_pass", &it.cipher_pass)));
+        let identity = self.age.as_ref().and_then(|age| age.identity.as_ref());
+        all.extend(identity.map(|identity| ("age.identity", identity)));
+        all
+    }
+
     /// A host by name.
     #[must_use]
     pub fn host(&self, name: &HostName) -> Option<&Host> {

@@ -146,6 +146,7 @@ fn world(sshd: &Sshd) -> World {
     let root = sshd.dir.path().to_owned();
     let workspace = Workspace {
         approvals: None,
+        notify: None,
         root: root.clone(),
         runbook: RunbookChoice::Bundled(RunbookName::new("cell0").unwrap()),
         fleet: FleetName::new("bench").unwrap(),

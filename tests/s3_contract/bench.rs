@@ -59,6 +59,7 @@ impl Bench {
         let settings = weed.settings(bucket);
         let workspace = Workspace {
             approvals: None,
+            notify: None,
             root: folder.path().to_owned(),
             runbook: RunbookChoice::Bundled(RunbookName::new("cell0").unwrap()),
             fleet: FleetName::new("test").unwrap(),

@@ -129,6 +129,7 @@ fn world(dir: &Path, ssh: Ssh, hosts: Vec<Host>) -> World {
     let root = dir.to_owned();
     let workspace = Workspace {
         approvals: None,
+        notify: None,
         root: root.clone(),
         runbook: RunbookChoice::Bundled(RunbookName::new("cell0").unwrap()),
         fleet: FleetName::new("cell0").unwrap(),

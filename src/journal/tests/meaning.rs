@@ -307,6 +307,7 @@ fn every_record_is_told_after_it_is_durable() {
             | Event::AlreadyDone { .. }
             | Event::Found { .. }
             | Event::Stopping
+            | Event::NotifyFailed { .. }
             | Event::FilesChanged(_)
             | Event::FilesUnreadable { .. } => None,
         })
