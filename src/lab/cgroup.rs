@@ -27,7 +27,7 @@ pub(crate) fn prepare(lab: &LabName, machine: &HostName) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for lab_group in lab_groups(lab) {
         let group = lab_group.join(machine.as_str());
-        if fs::create_dir_all(&group).is_err() {
+        if !make(&group) {
             continue;
         }
         // Controllers (memory, pids) are handed down where the kernel offers them; limits in the lab need that.
@@ -40,6 +40,19 @@ pub(crate) fn prepare(lab: &LabName, machine: &HostName) -> Vec<PathBuf> {
         files.push(group.join("cgroup.procs"));
     }
     files
+}
+
+/// Makes a group. Another lab that ends takes the empty group above it away, perhaps between the making of the two: then
+/// it is made again, for a machine without a group of its own would share one with its neighbours.
+fn make(group: &Path) -> bool {
+    const TRIES: u32 = 1000;
+    for _ in 0..TRIES {
+        match fs::create_dir_all(group) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            made => return made.is_ok(),
+        }
+    }
+    false
 }
 
 /// Every process in any group of the lab.
@@ -76,4 +89,36 @@ fn collect(group: &Path, visit: &mut dyn FnMut(&Path)) {
         }
     }
     visit(group);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::make;
+
+    #[test]
+    fn a_group_is_made_while_another_lab_takes_the_one_above_away() {
+        let place = tempfile::tempdir().unwrap();
+        let labs = place.path().join("hactl-lab");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let _ = fs::remove_dir(&labs);
+                }
+            });
+            let made: Vec<bool> = (0..300)
+                .map(|n| {
+                    let lab = labs.join(format!("lab-{n}"));
+                    let made = make(&lab.join("node-1")) && lab.join("node-1").is_dir();
+                    let _ = fs::remove_dir_all(&lab);
+                    made
+                })
+                .collect();
+            done.store(true, Ordering::Relaxed);
+            assert!(made.iter().all(|made| *made), "{} were not made", made.iter().filter(|m| !**m).count());
+        });
+    }
 }

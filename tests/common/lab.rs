@@ -4,11 +4,13 @@
 //! when the test fails. What an earlier test process left behind, because it was killed, is taken down by the next.
 #![allow(dead_code, reason = "not every test binary uses all of it")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -38,8 +40,13 @@ pub(crate) struct Lab {
     name: String,
 }
 
+/// The short names in use: tests run beside each other, and two with one name would share a lab.
+static NAMES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 impl Lab {
     pub(crate) fn up(short: &str, scene: Scene) -> Self {
+        let new = NAMES.lock().unwrap_or_else(PoisonError::into_inner).insert(short.to_owned());
+        assert!(new, "a test has a lab {short} already");
         let lab = Self { name: format!("{PREFIX}{}-{short}", std::process::id()) };
         let mut args = vec!["up".to_owned()];
         if let Scene::Nodes(count) = scene {

@@ -28,31 +28,55 @@ mod ssh;
 mod strings;
 
 use std::process::ExitCode;
+use std::sync::{PoisonError, RwLock};
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// One test by its name.
 type Test = (&'static str, fn());
 
+/// The longest first, so that none of them is left alone with one processor at the end.
 const TESTS: &[&[Test]] = &[
+    phase0::TESTS,
+    secrets::TESTS,
+    proof::TESTS,
+    proof_fails::TESTS,
     backup::TESTS,
     others::TESTS,
     health::TESTS,
-    machines::TESTS,
-    seal::TESTS,
-    secrets::TESTS,
+    slice::TESTS,
     sign::TESTS,
     ssh::TESTS,
     strings::TESTS,
-    slice::TESTS,
-    phase0::TESTS,
-    proof::TESTS,
-    proof_fails::TESTS,
+    machines::TESTS,
+    seal::TESTS,
 ];
+
+/// Tests that measure what this computer can do, and so have it for themselves.
+const ALONE: &[&str] = &["machines::up_is_quick_and_down_leaves_nothing"];
+
+/// Held by all who share the computer, or by one who has it alone.
+static COMPUTER: RwLock<()> = RwLock::new(());
+
+/// Carries a test out, beside others or alone, and says how long it took.
+fn carry_out(name: &str, test: fn()) {
+    let began;
+    if ALONE.contains(&name) {
+        let _alone = COMPUTER.write().unwrap_or_else(PoisonError::into_inner);
+        began = Instant::now();
+        test();
+    } else {
+        let _shared = COMPUTER.read().unwrap_or_else(PoisonError::into_inner);
+        began = Instant::now();
+        test();
+    }
+    eprintln!("{name}: {:.0} s", began.elapsed().as_secs_f32());
+}
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Machines share two cores with their neighbours: more labs at once are slower, not faster.
+    // Each test is about its own lab and nothing else, so that more at a time are possible: `--test-threads 2`.
     arguments.test_threads = arguments.test_threads.or(Some(1));
     let why_not = common::lab::why_not();
     let required = std::env::var_os("HACTL_TEST_LAB").is_some_and(|v| v == "required");
@@ -64,7 +88,7 @@ fn main() -> ExitCode {
         let why_not = why_not.clone();
         Trial::ignorable_test(name, move || match why_not {
             None => {
-                test();
+                carry_out(name, test);
                 Ok(Completion::Completed)
             }
             Some(why) if required => Err(Failed::from(why)),
