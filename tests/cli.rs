@@ -139,13 +139,13 @@ fn every_problem_is_shown_at_once_for_people_and_for_programs() {
      3 | 
        `----
       help: did you mean "fleet"? Known: runbook, inputs, fleet, lab, ssh, host,
-            s3, postgres, pgbackrest, age, approvals, notify
+            s3, hcloud, postgres, pgbackrest, age, approvals, notify
 
     error[file::invalid]: 3 problems in hactl.toml
       next:    mend them, then: hactl check
     "#);
     let ran = place.hactl(&["check", "--output", "json"]);
-    assert_snapshot!(ran.stdout, @r#"{"event":"error","code":"file::invalid","exit":2,"message":"3 problems in hactl.toml","causes":[],"next":["mend them, then: hactl check"],"problems":[{"code":"file::missing_key","message":"hactl.toml lacks fleet","file":"hactl.toml","line":1,"column":1},{"code":"runbook::role_hosts","message":"no host has the role web","file":"hactl.toml","line":1,"column":11,"help":"web: where the tools go; roles = [\"web\"] in a [[host]] gives it"},{"code":"file::unknown_key","message":"hactl.toml has no key \"flet\"","file":"hactl.toml","line":2,"column":1,"help":"did you mean \"fleet\"? Known: runbook, inputs, fleet, lab, ssh, host, s3, postgres, pgbackrest, age, approvals, notify"}]}"#);
+    assert_snapshot!(ran.stdout, @r#"{"event":"error","code":"file::invalid","exit":2,"message":"3 problems in hactl.toml","causes":[],"next":["mend them, then: hactl check"],"problems":[{"code":"file::missing_key","message":"hactl.toml lacks fleet","file":"hactl.toml","line":1,"column":1},{"code":"runbook::role_hosts","message":"no host has the role web","file":"hactl.toml","line":1,"column":11,"help":"web: where the tools go; roles = [\"web\"] in a [[host]] gives it"},{"code":"file::unknown_key","message":"hactl.toml has no key \"flet\"","file":"hactl.toml","line":2,"column":1,"help":"did you mean \"fleet\"? Known: runbook, inputs, fleet, lab, ssh, host, s3, hcloud, postgres, pgbackrest, age, approvals, notify"}]}"#);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use super::View;
+use super::hcloud::HcloudHands;
 use super::reads::HostView;
 use super::s3::{S3Hands, S3Identity};
 use crate::diagnostic::{Error, codes};
@@ -156,6 +157,16 @@ impl<'a> Hands<'a> {
     /// The workspace has no `[s3]`, or a secret of it gives no value.
     pub async fn s3(&self) -> Result<S3Hands, Failure> {
         self.view.s3(S3Identity::Writer).await.map(S3Hands::new).map_err(Failure::NotStarted)
+    }
+
+    /// The project in the cloud, to be changed.
+    ///
+    /// # Errors
+    /// The workspace has no `[hcloud]`, or its token gives no value.
+    pub async fn hcloud(&self) -> Result<HcloudHands, Failure> {
+        let view = self.view.hcloud().await.map_err(Failure::NotStarted)?;
+        let listener = self.view.world.listener();
+        Ok(HcloudHands::new(view, self.attempt().run.clone(), self.view.place.clone(), listener))
     }
 
     /// The secrets that hactl keeps, to be changed.

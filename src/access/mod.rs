@@ -5,6 +5,7 @@
 //! journal makes, after fsync. Nothing here decides whether to act.
 
 mod hands;
+pub mod hcloud;
 pub mod reads;
 pub mod s3;
 mod trial;
@@ -19,6 +20,7 @@ pub use crate::transport::ssh::{Become, Command, Finished, Input, Status};
 
 use secrecy::SecretString;
 
+use self::hcloud::{HcloudAccess, HcloudView};
 use self::s3::{S3Access, S3Identity, S3View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::StateDir;
@@ -74,6 +76,20 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn s3_identity(&self) -> Option<String> {
         self.world.s3().ok().map(S3Access::identity)
+    }
+
+    /// Reads of the project in the cloud.
+    ///
+    /// # Errors
+    /// The workspace has no `[hcloud]`, or its token gives no value.
+    pub async fn hcloud(&self) -> Result<HcloudView> {
+        self.world.hcloud()?.view(&self.workspace().fleet).await
+    }
+
+    /// What an approval of a change in the cloud binds, if the workspace has a project there.
+    #[must_use]
+    pub fn hcloud_identity(&self) -> Option<String> {
+        self.world.hcloud().ok().map(HcloudAccess::identity)
     }
 
     /// The secrets that hactl keeps.

@@ -3,6 +3,7 @@
 //! Invariant: it opens nothing until something is asked, and hands out [`View`]s freely, but [`Trial`]s and [`Hands`]
 //! for the journal's tokens only.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -10,11 +11,13 @@ use secrecy::SecretString;
 
 use super::View;
 use super::hands::{Grounds, Hands};
+use super::hcloud::HcloudAccess;
 use super::s3::S3Access;
 use super::trial::Trial;
 use crate::clock::Clock;
 use crate::diagnostic::{Error, Result, codes};
 use crate::engine::approver::Person;
+use crate::event::{Listener, Nobody};
 use crate::evidence::EvidenceStore;
 use crate::journal::record::Place;
 use crate::journal::{Hold, IntentRecorded, RollbackRecorded, TrialRecorded};
@@ -42,7 +45,10 @@ pub struct World {
     workspace: Rc<Workspace>,
     seam: Seam,
     s3: Option<S3Access>,
+    hcloud: Option<HcloudAccess>,
     means: Means,
+    /// Who is told how far something is that takes long.
+    listener: RefCell<Rc<dyn Listener>>,
 }
 
 impl World {
@@ -59,7 +65,14 @@ impl World {
     #[must_use]
     pub fn over(workspace: Rc<Workspace>, means: Means, ssh: Ssh) -> Self {
         let s3 = S3Access::new(&workspace, means.redactor.clone());
-        Self { workspace, seam: Seam::new(ssh), s3, means }
+        let hcloud = HcloudAccess::new(&workspace, means.redactor.clone());
+        let listener: Rc<dyn Listener> = Rc::new(Nobody);
+        Self { workspace, seam: Seam::new(ssh), s3, hcloud, means, listener: RefCell::new(listener) }
+    }
+
+    /// From now on tells this listener how far something is that takes long.
+    pub fn listen(&self, listener: Rc<dyn Listener>) {
+        self.listener.replace(listener);
     }
 
     /// Looks at the fleet from a place.
@@ -173,6 +186,25 @@ impl World {
     pub fn with_s3_faults(self, faults: Faults, deadlines: Deadlines) -> Self {
         let s3 = self.s3.map(|s3| s3.with_faults(faults, deadlines));
         Self { s3, ..self }
+    }
+
+    pub(super) fn listener(&self) -> Rc<dyn Listener> {
+        Rc::clone(&self.listener.borrow())
+    }
+
+    pub(super) fn hcloud(&self) -> Result<&HcloudAccess> {
+        self.hcloud.as_ref().ok_or_else(|| {
+            Error::new(codes::HCLOUD_SETTINGS, "hactl.toml has no [hcloud]")
+                .next("give it one with a token:  token = { file = \"secrets/hcloud-token\" }")
+        })
+    }
+
+    /// The same fleet, whose cloud is waited for as long as this, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_hcloud_deadlines(self, deadlines: crate::transport::hcloud::Deadlines) -> Self {
+        let hcloud = self.hcloud.map(|hcloud| hcloud.with_deadlines(deadlines));
+        Self { hcloud, ..self }
     }
 
     pub(super) fn redactor(&self) -> &Redactor {

@@ -21,12 +21,13 @@ use crate::render::{Format, Out, words};
 use crate::transport::s3::BucketState;
 use crate::workspace::Workspace;
 
+mod cloud;
 mod postgres;
 
 /// Arguments of `hactl doctor`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-It looks at every host, the bucket, PostgreSQL and the secrets, and changes nothing.
+It looks at every host, the bucket, the cloud, PostgreSQL and the secrets, and changes nothing.
 The exit status is 1 where something fails; a warning does not count.
 
 Example:
@@ -111,6 +112,7 @@ impl Doctor {
             hosts.sort_by_key(|(index, _)| *index);
             found.extend(hosts.into_iter().flat_map(|(_, found)| found));
             found.extend(examine_bucket(view, workspace).await);
+            found.extend(cloud::examine(view, workspace).await);
             found.extend(examine_secrets(view, workspace).await);
             Ok(found)
         })?;

@@ -102,6 +102,7 @@ fn at_work<T>(
         }
         session.journal.listen(Rc::clone(&notifier) as Rc<dyn Listener>);
         notifier.of_run(session.journal.state().run().map(|run| run.run.clone()));
+        session.fleet.world().listen(Rc::clone(&progress) as Rc<dyn Listener>);
         let driver = Driver {
             steps: &session.fleet,
             journal: &session.journal,

@@ -238,6 +238,25 @@ codes! {
     SECRET_REMEMBERED = "secret::remembered", Failed, "what a step must remember word for word holds a secret, and the journal keeps none";
     // step
     NOT_VERIFIED = "step::not_verified", Failed, "a change was made, and it does not do what it is for";
+    // hcloud
+    HCLOUD_SETTINGS = "hcloud::settings", Usage, "the cloud settings of the workspace cannot be used";
+    HCLOUD_UNREACHABLE = "hcloud::unreachable", Failed, "the cloud's API could not be connected to";
+    HCLOUD_UNTRUSTED = "hcloud::untrusted", Failed, "the certificate of the cloud's API is not trusted, or TLS failed";
+    HCLOUD_TOKEN = "hcloud::token", Failed, "the cloud's API does not know the token";
+    HCLOUD_DENIED = "hcloud::denied", Failed, "the token may not do this";
+    HCLOUD_RATE = "hcloud::rate", Failed, "the cloud's API was asked too often, and wants a longer wait than hactl waits";
+    HCLOUD_BUSY = "hcloud::busy", Failed, "the cloud works on the object just now";
+    HCLOUD_TAKEN = "hcloud::taken", Failed, "something that must be unique in the project is taken";
+    HCLOUD_NOT_OURS = "hcloud::not_ours", Failed, "an object has the wanted name, and hactl did not make it";
+    HCLOUD_NOT_FOUND = "hcloud::not_found", Failed, "the cloud has no such object";
+    HCLOUD_PROTECTED = "hcloud::protected", Failed, "the object is protected against this";
+    HCLOUD_IN_USE = "hcloud::in_use", Failed, "the object is still used by another one";
+    HCLOUD_LIMIT = "hcloud::limit", Failed, "the project may have no more objects of this kind";
+    HCLOUD_UNAVAILABLE = "hcloud::unavailable", Failed, "what was asked for cannot be ordered now";
+    HCLOUD_ACTION = "hcloud::action", Failed, "something that the cloud did in the background failed";
+    HCLOUD_UNKNOWN = "hcloud::unknown_outcome", Failed, "a change was sent to the cloud's API and no usable answer came";
+    HCLOUD_UNANSWERED = "hcloud::unanswered", Failed, "a read from the cloud's API got no usable answer";
+    HCLOUD_ANSWERED = "hcloud::answered", Failed, "the cloud's API answered with an error that has no code of its own here";
     // prove
     PROVE_DIFFERS = "prove::differs", Failed, "what was restored is not what was there";
     PROVE_IDENTITY = "prove::identity", Failed, "the age identity at hand does not open the dump";

@@ -55,6 +55,7 @@ impl History {
             hosts: Vec::new(),
             s3: None,
             postgres: None,
+            hcloud: None,
             pgbackrest: None,
             age: None,
             digest: Digest::ZERO,

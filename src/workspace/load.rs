@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::host::Word;
 use super::{
-    Address, Addressing, AgeConfig, ApprovalsConfig, Host, Instance, NotifyConfig, PgBackRestConfig,
-    PostgresConfig, RestoreKey, RunbookChoice, S3Config, UserName, Workspace,
+    Address, Addressing, AgeConfig, ApprovalsConfig, HcloudConfig, Host, Instance, NotifyConfig,
+    PgBackRestConfig, PostgresConfig, RestoreKey, RunbookChoice, S3Config, UserName, Workspace,
 };
 use crate::diagnostic::codes;
 use crate::digest::Digest;
@@ -15,6 +15,7 @@ use crate::document::{Document, Found, Need, Node, Reader, Syntax};
 use crate::name::{FleetName, HostName, RoleName, RunbookName};
 use crate::runbook::Value;
 use crate::secret::{HOW_TO_REFER, IN_CLEAR, SecretRef};
+use crate::transport::hcloud::{ENDPOINT, is_private};
 
 /// A workspace as read, with what was found wrong so far. Where something is missing, a placeholder stands.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Draft {
     let (inputs, spans) = inputs(heard, &mut top);
     let inputs_span = tree.entry("inputs").map_or_else(|| runbook_span.clone(), |(key, _)| key.span.clone());
     let fleet = top.parsed(heard, "fleet", Need::Required).unwrap_or_else(FleetName::unnamed);
+    check_label(heard, &tree, &fleet);
     let lab = top.get("lab").and_then(|node| {
         let mut table = Reader::new(heard, node, "[lab]");
         let name = table.parsed(heard, "name", Need::Required).map(|Word(name)| name);
@@ -74,6 +76,7 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Draft {
         lab,
         inputs,
         s3: top.get("s3").map(|node| s3(heard, node, &root)),
+        hcloud: top.get("hcloud").map(|node| hcloud(heard, node, &root)),
         postgres: top.get("postgres").map(|node| postgres(heard, node, &hosts)),
         pgbackrest: top.get("pgbackrest").map(|node| {
             let mut table = Reader::new(heard, node, "[pgbackrest]");
@@ -304,6 +307,36 @@ fn s3(found: &mut Found, node: &Node, root: &Path) -> S3Config {
         (Some(_) | None, Some(_) | None) => None,
     };
     S3Config { endpoint, region, bucket, addressing, ca, access_key, secret_key, restore }
+}
+
+fn hcloud(found: &mut Found, node: &Node, root: &Path) -> HcloudConfig {
+    let mut table = Reader::new(found, node, "[hcloud]");
+    let endpoint = table.string(found, "endpoint", Need::Optional).unwrap_or(ENDPOINT).to_owned();
+    if let Some(at) = node.get("endpoint").filter(|at| at.as_str().is_some())
+        && !is_private(&endpoint)
+    {
+        found
+            .add(codes::FILE_BAD_VALUE, "[hcloud] endpoint: an https address is wanted")
+            .at(at.span.clone(), "not usable")
+            .help(format!(
+                "write it like \"{ENDPOINT}\", or leave it out; http goes to this machine itself only"
+            ));
+    }
+    let ca = path(found, &mut table, "ca", root);
+    let token = secret(found, &mut table, "token", Need::Required).unwrap_or_else(no_secret);
+    table.finish_masked(found);
+    HcloudConfig { endpoint, ca, token }
+}
+
+/// The fleet's name becomes a label of what is made in the cloud, where it cannot end in a mark.
+fn check_label(found: &mut Found, tree: &Node, fleet: &FleetName) {
+    if let Some(at) = tree.get("hcloud").and(tree.get("fleet"))
+        && !fleet.as_str().ends_with(|c: char| c.is_ascii_alphanumeric())
+    {
+        found
+            .add(codes::FILE_BAD_VALUE, format!("fleet: {fleet} cannot be a label in the cloud"))
+            .at(at.span.clone(), "a letter or a digit is wanted at its end");
+    }
 }
 
 fn postgres(found: &mut Found, node: &Node, hosts: &[Host]) -> PostgresConfig {

@@ -38,6 +38,8 @@ pub struct Workspace {
     pub hosts: Vec<Host>,
     /// The object storage.
     pub s3: Option<S3Config>,
+    /// The project in the Hetzner Cloud.
+    pub hcloud: Option<HcloudConfig>,
     /// The PostgreSQL instance.
     pub postgres: Option<PostgresConfig>,
     /// What pgBackRest needs.
@@ -80,6 +82,17 @@ pub struct S3Config {
     pub secret_key: SecretRef,
     /// The key that may only read, with its secret.
     pub restore: Option<RestoreKey>,
+}
+
+/// A project in the Hetzner Cloud: the one that the token belongs to.
+#[derive(Clone, Debug)]
+pub struct HcloudConfig {
+    /// Where the API is, with its version.
+    pub endpoint: String,
+    /// A certificate authority of its own, absolute.
+    pub ca: Option<PathBuf>,
+    /// The token, which must be able to read and write.
+    pub token: SecretRef,
 }
 
 /// A key that may read a bucket and nothing else.

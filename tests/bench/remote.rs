@@ -155,6 +155,7 @@ fn world(sshd: &Sshd) -> World {
         hosts: vec![host.clone()],
         s3: None,
         postgres: None,
+        hcloud: None,
         pgbackrest: None,
         age: None,
         digest: Digest::ZERO,

@@ -80,6 +80,7 @@ impl Bench {
                 }),
             }),
             postgres: None,
+            hcloud: None,
             pgbackrest: None,
             age: Some(AgeConfig {
                 recipients: vec![identity.to_public().to_string()],

@@ -138,6 +138,7 @@ fn world(dir: &Path, ssh: Ssh, hosts: Vec<Host>) -> World {
         hosts,
         s3: None,
         postgres: None,
+        hcloud: None,
         pgbackrest: None,
         age: None,
         digest: Digest::ZERO,

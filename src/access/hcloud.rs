@@ -1,0 +1,377 @@
+//! The project in the Hetzner Cloud, by what one may do with it: [`HcloudView`] reads, [`HcloudHands`] makes and
+//! removes objects.
+//!
+//! Invariant: an object that is made carries the labels of its fleet and its run, and its name is its claim. Whatever
+//! becomes of a request, the object is looked for by name and label before it is asked for again, so there is never a
+//! second one; and only what carries the labels of the very run is ever deleted.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
+
+use crate::diagnostic::{Code, Error, Result, codes};
+use crate::event::{Event, Listener};
+use crate::journal::record::Place;
+use crate::name::{FleetName, RunId};
+use crate::redact::Redactor;
+use crate::step::Failure;
+use crate::transport::hcloud::{Action, Actions, Deadlines, HcloudClient, HcloudSettings, Head, Resource};
+use crate::workspace::{HcloudConfig, Workspace};
+
+/// The label that says which fleet an object belongs to.
+pub const FLEET_LABEL: &str = "hactl-fleet";
+
+/// The label that says which run made an object.
+pub const RUN_LABEL: &str = "hactl-run";
+
+/// How often an object is asked for in all, where no answer says what became of it.
+const ASKED: usize = 3;
+
+/// The way to a workspace's project. The token is resolved when a client is first wanted.
+#[derive(Debug)]
+pub(crate) struct HcloudAccess {
+    config: HcloudConfig,
+    root: PathBuf,
+    redactor: Rc<Redactor>,
+    deadlines: Deadlines,
+    client: OnceCell<HcloudClient>,
+}
+
+impl HcloudAccess {
+    pub(crate) fn new(workspace: &Workspace, redactor: Rc<Redactor>) -> Option<Self> {
+        workspace.hcloud.clone().map(|config| Self {
+            config,
+            root: workspace.root.clone(),
+            redactor,
+            deadlines: Deadlines::default(),
+            client: OnceCell::new(),
+        })
+    }
+
+    pub(crate) fn with_deadlines(self, deadlines: Deadlines) -> Self {
+        Self { deadlines, ..self }
+    }
+
+    /// What an approval of a change in the project binds.
+    pub(crate) fn identity(&self) -> String {
+        format!("cloud project of the token in hactl.toml at {}", self.config.endpoint)
+    }
+
+    pub(crate) async fn view(&self, fleet: &FleetName) -> Result<HcloudView> {
+        let client = self.client.get_or_try_init(|| self.connect()).await?.clone();
+        Ok(HcloudView { client, fleet: fleet.clone() })
+    }
+
+    async fn connect(&self) -> Result<HcloudClient> {
+        let token = self.config.token.resolve("cloud token", &self.root, &self.redactor).await?;
+        let ca_pem = match &self.config.ca {
+            None => None,
+            Some(path) => Some(std::fs::read(path).map_err(|e| {
+                let text = format!("cannot read the cloud's certificate authority {}", path.display());
+                Error::new(codes::IO, text).state("nothing was sent").source(e)
+            })?),
+        };
+        let settings = HcloudSettings { endpoint: self.config.endpoint.clone(), ca_pem };
+        HcloudClient::new(settings, &token, self.deadlines)
+    }
+}
+
+/// Whose an object is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This fleet's; the run that made it.
+    Fleet(String),
+    /// Another fleet's.
+    OtherFleet(String),
+    /// Nobody's that hactl knows of.
+    Nobody,
+}
+
+/// Reads of the project.
+#[derive(Clone, Debug)]
+pub struct HcloudView {
+    client: HcloudClient,
+    fleet: FleetName,
+}
+
+impl HcloudView {
+    /// Where the API is.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        self.client.endpoint()
+    }
+
+    /// The object of this name.
+    ///
+    /// # Errors
+    /// No usable answer came.
+    pub async fn find<R: Resource>(&self, name: &str) -> Result<Option<R>> {
+        self.client.find(name).await
+    }
+
+    /// All objects of a kind that the query lets through.
+    ///
+    /// # Errors
+    /// No usable answer came.
+    pub async fn list<R: Resource>(&self, query: &[(&str, &str)]) -> Result<Vec<R>> {
+        self.client.list(query).await
+    }
+
+    /// The object of this number. Unlike a list, this is never some seconds old.
+    ///
+    /// # Errors
+    /// No usable answer came.
+    pub async fn get<R: Resource>(&self, id: i64) -> Result<Option<R>> {
+        self.client.get(id).await
+    }
+
+    /// What the cloud is doing with an object now.
+    ///
+    /// # Errors
+    /// No usable answer came.
+    pub async fn under_way<R: Resource>(&self, object: &R) -> Result<Vec<Action>> {
+        match R::ACTIONS {
+            Actions::Some => self.client.under_way(object).await,
+            Actions::Never => Ok(Vec::new()),
+        }
+    }
+
+    /// Whose an object is.
+    #[must_use]
+    pub fn owner(&self, head: &Head) -> Owner {
+        match (head.labels.get(FLEET_LABEL), head.labels.get(RUN_LABEL)) {
+            (Some(fleet), run) if fleet == self.fleet.as_str() => {
+                Owner::Fleet(run.cloned().unwrap_or_default())
+            }
+            (Some(fleet), _) => Owner::OtherFleet(fleet.clone()),
+            (None, _) => Owner::Nobody,
+        }
+    }
+
+    /// The object once it is in the list, which may be some seconds old; nothing where it is not there by then.
+    ///
+    /// # Errors
+    /// No usable answer came.
+    pub async fn wait_for<R: Resource>(&self, name: &str) -> Result<Option<R>> {
+        let until = Instant::now() + self.client.deadlines().settle;
+        loop {
+            let found = self.client.find(name).await?;
+            if found.is_some() || Instant::now() >= until {
+                return Ok(found);
+            }
+            sleep(self.client.deadlines().poll).await;
+        }
+    }
+}
+
+/// Changes of the project, in the name of an attempt.
+pub struct HcloudHands {
+    view: HcloudView,
+    run: RunId,
+    place: Place,
+    listener: Rc<dyn Listener>,
+    asked: RefCell<bool>,
+}
+
+impl std::ops::Deref for HcloudHands {
+    type Target = HcloudView;
+    fn deref(&self) -> &HcloudView {
+        &self.view
+    }
+}
+
+impl std::fmt::Debug for HcloudHands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HcloudHands")
+            .field("view", &self.view)
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HcloudHands {
+    pub(super) fn new(view: HcloudView, run: RunId, place: Place, listener: Rc<dyn Listener>) -> Self {
+        Self { view, run, place, listener, asked: RefCell::new(false) }
+    }
+
+    /// Makes an object under its unique name, with our labels, and waits until the cloud has finished it. One of that
+    /// name that carries our labels already is the one.
+    ///
+    /// # Errors
+    /// `NotStarted` where the API refused it before anything was made; else `Unclear`.
+    pub async fn make<R: Resource>(&self, name: &str, request: &impl Serialize) -> Result<R, Failure> {
+        let body = self.labelled(request).map_err(|e| self.failure(e))?;
+        let mut lost = None;
+        for _ in 0..ASKED {
+            match self.view.client.create::<R>(name, body.clone()).await {
+                Ok((object, actions)) => {
+                    self.has_begun();
+                    self.finish(actions).await?;
+                    return Ok(object);
+                }
+                // Somebody has the name: an earlier request that arrived after all, or somebody else.
+                Err(error) if error.code() == codes::HCLOUD_TAKEN => {
+                    return match self.view.wait_for::<R>(name).await? {
+                        Some(object) => self.finished(object).await,
+                        None => Err(self.failure(lost.unwrap_or(error))),
+                    };
+                }
+                Err(error) if error.code() == codes::HCLOUD_UNKNOWN => {
+                    self.has_begun();
+                    if let Some(object) = self.view.wait_for::<R>(name).await? {
+                        return self.finished(object).await;
+                    }
+                    // Asking again is safe: the name lets in only one of the two.
+                    lost = Some(error);
+                }
+                Err(error) => return Err(self.failure(error)),
+            }
+        }
+        Err(Failure::Unclear(lost.unwrap_or_else(|| Error::new(codes::INTERNAL, "it was never asked for"))))
+    }
+
+    /// What was found under the name, once the cloud has finished it.
+    async fn finished<R: Resource>(&self, object: R) -> Result<R, Failure> {
+        match self.view.owner(object.head()) {
+            Owner::Fleet(_) => {}
+            owner @ (Owner::OtherFleet(_) | Owner::Nobody) => {
+                return Err(Failure::NotStarted(not_ours::<R>(object.head(), &owner)));
+            }
+        }
+        self.has_begun();
+        let under_way = self.view.under_way(&object).await?;
+        self.finish(under_way).await?;
+        Ok(object)
+    }
+
+    /// Deletes the object of this name if this very run made it, and sees it gone. One that is not there is gone.
+    ///
+    /// # Errors
+    /// It is there and not ours, or could not be deleted.
+    pub async fn unmake<R: Resource>(&self, name: &str) -> Result<(), Failure> {
+        let Some(object) = self.view.wait_for::<R>(name).await.map_err(|e| self.failure(e))? else {
+            return Ok(());
+        };
+        let owner = self.view.owner(object.head());
+        if owner != Owner::Fleet(self.run.to_string()) {
+            return Err(self.failure(not_ours::<R>(object.head(), &owner)));
+        }
+        let mut asked = 0;
+        loop {
+            asked += 1;
+            match self.view.client.delete(&object).await {
+                Ok(actions) => {
+                    self.has_begun();
+                    self.finish(actions).await?;
+                    break;
+                }
+                Err(error) if error.code() == codes::HCLOUD_UNKNOWN => {
+                    self.has_begun();
+                    if self.view.get::<R>(object.head().id).await?.is_none() {
+                        break;
+                    }
+                    if asked == ASKED {
+                        return Err(Failure::Unclear(error));
+                    }
+                }
+                Err(error) => return Err(self.failure(error)),
+            }
+        }
+        self.gone::<R>(name).await
+    }
+
+    /// Waits until a deleted object is no longer in the list, so that the next look does not take it for there.
+    async fn gone<R: Resource>(&self, name: &str) -> Result<(), Failure> {
+        let until = Instant::now() + self.view.client.deadlines().settle;
+        while let Some(object) = self.view.find::<R>(name).await? {
+            let really = self.view.get::<R>(object.head().id).await?.is_some();
+            if really || Instant::now() >= until {
+                let text = format!("the {} {name} is still there after it was deleted", R::WORDS);
+                return Err(Failure::Unclear(Error::new(codes::HCLOUD_UNKNOWN, text)));
+            }
+            sleep(self.view.client.deadlines().poll).await;
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, actions: Vec<Action>) -> Result<(), Failure> {
+        let told = |doing: &str| {
+            self.listener.event(Event::Busy { place: self.place.clone(), doing: doing.to_owned() });
+        };
+        self.view.client.wait(actions, told).await.map_err(Failure::Unclear)
+    }
+
+    fn labelled(&self, request: &impl Serialize) -> Result<Value> {
+        let labels =
+            BTreeMap::from([(FLEET_LABEL, self.view.fleet.as_str()), (RUN_LABEL, self.run.as_str())]);
+        let mut body = serde_json::to_value(request)
+            .map_err(|e| Error::new(codes::INTERNAL, "a request without a JSON form").source(e))?;
+        match body.as_object_mut() {
+            Some(fields) => {
+                fields.insert("labels".to_owned(), serde_json::json!(labels));
+                Ok(body)
+            }
+            None => Err(Error::new(codes::INTERNAL, "a request that is no object")),
+        }
+    }
+
+    fn has_begun(&self) {
+        self.asked.replace(true);
+    }
+
+    /// Of a request that failed: what certainly changed nothing is told from what may have changed something, also by
+    /// an earlier request of the same attempt.
+    fn failure(&self, error: Error) -> Failure {
+        const UNSURE: [Code; 3] = [codes::HCLOUD_UNKNOWN, codes::HCLOUD_ACTION, codes::INTERNAL];
+        if *self.asked.borrow() || UNSURE.contains(&error.code()) {
+            Failure::Unclear(error)
+        } else {
+            Failure::NotStarted(error)
+        }
+    }
+}
+
+/// An object has the name that is wanted, and is not ours.
+#[must_use]
+pub fn not_ours<R: Resource>(head: &Head, owner: &Owner) -> Error {
+    let (id, name, words) = (head.id, &head.name, R::WORDS);
+    let whose = match owner {
+        Owner::Fleet(run) => format!("was made by the run {run} of this fleet, not by this one"),
+        Owner::OtherFleet(fleet) => format!("belongs to the fleet {fleet}"),
+        Owner::Nobody => "was not made by hactl".to_owned(),
+    };
+    Error::new(codes::HCLOUD_NOT_OURS, format!("the {words} {name} (number {id}) {whose}"))
+        .state("it was left as it is")
+        .next(format!(
+            "to use it as it is: adopt = true in the step; else rename one of the two ({words} {name})"
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Owner, not_ours};
+    use crate::diagnostic::codes;
+    use crate::transport::hcloud::{Head, SshKey};
+
+    #[test]
+    fn whose_an_object_is_is_said_with_its_number() {
+        let head = Head { id: 7, name: "ops".into(), labels: Default::default() };
+        let said = |owner| {
+            let error = not_ours::<SshKey>(&head, &owner);
+            assert_eq!(error.code(), codes::HCLOUD_NOT_OURS);
+            error.message().to_owned()
+        };
+        assert_eq!(said(Owner::Nobody), "the SSH key ops (number 7) was not made by hactl");
+        assert_eq!(said(Owner::OtherFleet("b".into())), "the SSH key ops (number 7) belongs to the fleet b");
+        assert_eq!(
+            said(Owner::Fleet("run1".into())),
+            "the SSH key ops (number 7) was made by the run run1 of this fleet, not by this one"
+        );
+    }
+}
