@@ -76,6 +76,9 @@ _hactl() {
             hactl__subcmd__host,trust)
                 cmd="hactl__subcmd__host__subcmd__trust"
                 ;;
+            hactl__subcmd__journal,mirror)
+                cmd="hactl__subcmd__journal__subcmd__mirror"
+                ;;
             hactl__subcmd__journal,show)
                 cmd="hactl__subcmd__journal__subcmd__show"
                 ;;
@@ -355,8 +358,30 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__journal)
-            opts="-h --workspace --output --yes --help show verify"
+            opts="-h --workspace --output --yes --help show verify mirror"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__journal__subcmd__mirror)
+            opts="-h --make-bucket --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1115,13 +1140,41 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__resume)
-            opts="-h --decide --rebase --take-over --workspace --output --yes --help"
+            opts="-h --decide --rebase --take-over --from-mirror --mirror-endpoint --mirror-region --mirror-ca --mirror-access-key --mirror-secret-key --mirror-lab --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --decide)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from-mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mirror-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mirror-region)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mirror-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mirror-access-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mirror-secret-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mirror-lab)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -109,6 +109,13 @@ json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from rollback" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand phase; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -l decide -d 'What you found about a step in doubt: STEP[@HOST]=applied or =not-applied. May be given more than once' -r
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l from-mirror -d 'Bring the run from its mirror into this folder, take it over, and go on' -r
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l mirror-endpoint -d 'Where its server answers, such as https://s3.example' -r
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l mirror-region -d 'Its region' -r
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l mirror-ca -d 'The certificate authority of its server, where it has one of its own' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l mirror-access-key -d 'The file with its access key [default: $AWS_ACCESS_KEY_ID]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l mirror-secret-key -d 'The file with its secret key [default: $AWS_SECRET_ACCESS_KEY]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand resume" -l mirror-lab -d 'The lab that the run was rehearsed in' -r
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand resume" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
@@ -156,13 +163,14 @@ complete -c hactl -n "__fish_hactl_using_subcommand report" -l output -d 'Who re
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand report" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
-complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify mirror" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify mirror" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
-complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
-complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -f -a "show" -d 'Tell what was recorded, in order'
-complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify" -f -a "verify" -d 'Check every line, the chain between them, and the evidence that they name'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify mirror" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify mirror" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify mirror" -f -a "show" -d 'Tell what was recorded, in order'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify mirror" -f -a "verify" -d 'Check every line, the chain between them, and the evidence that they name'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify mirror" -f -a "mirror" -d 'Bring the mirror of [state] up to date, and say how far it is'
 complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from show" -l last -d 'Only the last so many records' -r
 complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from show" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from show" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
@@ -174,6 +182,12 @@ complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_sub
 json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from verify" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from mirror" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from mirror" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from mirror" -l make-bucket -d 'Make the mirror\'s bucket where it is missing'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from mirror" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand journal; and __fish_seen_subcommand_from mirror" -s h -l help -d 'Print help'
 complete -c hactl -n "__fish_hactl_using_subcommand host; and not __fish_seen_subcommand_from trust" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand host; and not __fish_seen_subcommand_from trust" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"

@@ -82,6 +82,18 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// The mirror cannot be written, and the run goes on without it.
+    MirrorBehind {
+        /// The last record of the journal, which the mirror lacks.
+        seq: u64,
+        /// Why.
+        why: String,
+    },
+    /// The mirror holds every record again.
+    MirrorCaughtUp {
+        /// The last one.
+        seq: u64,
+    },
 }
 
 /// Who is told.

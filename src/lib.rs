@@ -22,6 +22,7 @@ pub mod evidence;
 pub mod journal;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub mod lab;
+pub mod mirror;
 pub mod name;
 pub mod notify;
 pub mod plan;

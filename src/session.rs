@@ -20,6 +20,7 @@ use crate::event::{Event, Listener};
 use crate::evidence::EvidenceStore;
 use crate::journal::record::{Mode, Operator, Record};
 use crate::journal::{Holder, Journal, Lock, Report, Run, RunState, StateDir};
+use crate::mirror::{self, Mirror};
 use crate::name::{PhaseId, RunId, StepId};
 use crate::redact::Redactor;
 use crate::runbook::{self, Loaded, Origin, Phase, Runbook, Step};
@@ -192,6 +193,20 @@ impl Session {
             },
             report,
         ))
+    }
+
+    /// Keeps the journal in the workspace's mirror too, where it has one, and brings that up to date.
+    ///
+    /// # Errors
+    /// The mirror cannot be brought up to date, or somebody else went on from it.
+    pub async fn mirror(&self) -> Result<()> {
+        let Some(config) = &self.workspace.mirror else { return Ok(()) };
+        let redactor = Rc::new(Redactor::of_process());
+        let bucket = mirror::connect(config, &self.workspace.root, redactor, None).await;
+        let bucket = bucket.map_err(|e| e.state("nothing was begun").default_next("hactl doctor"))?;
+        let by = self.operator.clone();
+        self.journal.mirror_to(Mirror::new(Rc::new(bucket), &self.workspace, by, config.demand));
+        self.journal.mirrored().await
     }
 
     /// Begins the run, or goes on with it; either is recorded.

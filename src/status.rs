@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::engine::doubt::decision_name;
 use crate::engine::state::State;
 use crate::journal::record::{Grade, Operator, Place};
-use crate::journal::{Checkpoint, RunState};
+use crate::journal::{Checkpoint, RunState, StateDir};
+use crate::mirror::Note;
 use crate::name::{FleetName, PhaseId, RunId, RunbookName};
 use crate::proof::{self, Freshness, Standing};
 use crate::runbook::{Phase, Runbook, Step};
@@ -43,8 +44,39 @@ pub struct Status {
     /// How archiving and backups do right now, where a runbook has set them up and somebody looked.
     #[serde(flatten)]
     pub backups: Option<BackupStatus>,
+    /// How far the mirror is, where the workspace has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorStatus>,
     /// What to type next, the first one first.
     pub next: Vec<String>,
+}
+
+/// How far the mirror is, as far as this machine knows.
+#[derive(Clone, Debug, Serialize)]
+pub struct MirrorStatus {
+    /// Its address.
+    pub url: String,
+    /// The last record that it holds; 0 where it was never written.
+    pub seq: u64,
+    /// How many records of the journal it lacks.
+    pub behind: u64,
+    /// When that was known.
+    pub at: Option<Timestamp>,
+    /// Why it could not be brought up to date.
+    pub trouble: Option<String>,
+}
+
+impl MirrorStatus {
+    /// What was noted when this machine last wrote there; none where the workspace has no mirror.
+    #[must_use]
+    pub fn of(workspace: &Workspace, state: &RunState) -> Option<Self> {
+        let url = workspace.mirror.as_ref()?.url().to_string();
+        let note = Note::of(&StateDir::of(&workspace.root)).filter(|note| note.address == url);
+        let seq = note.as_ref().map_or(0, |note| note.seq.0);
+        let last = state.last().map_or(0, |(seq, _)| seq.0);
+        let (at, trouble) = note.map_or((None, None), |note| (Some(note.at), note.trouble));
+        Some(Self { url, seq, behind: last.saturating_sub(seq), at, trouble })
+    }
 }
 
 /// The run.
@@ -167,6 +199,15 @@ impl Status {
         Self { backups: Some(backups), ..self }
     }
 
+    /// The same, with how far the mirror is; one that is behind comes first in what to do next.
+    #[must_use]
+    pub fn with_mirror(mut self, mirror: Option<MirrorStatus>) -> Self {
+        if mirror.as_ref().is_some_and(|mirror| mirror.behind > 0) {
+            self.next.insert(0, "hactl journal mirror    (brings the mirror up to date)".to_owned());
+        }
+        Self { mirror, ..self }
+    }
+
     /// Reads it off.
     #[must_use]
     pub fn of(
@@ -200,6 +241,7 @@ impl Status {
             phases,
             components,
             backups: None,
+            mirror: None,
             next,
         }
     }

@@ -139,13 +139,13 @@ fn every_problem_is_shown_at_once_for_people_and_for_programs() {
      3 | 
        `----
       help: did you mean "fleet"? Known: runbook, inputs, fleet, lab, ssh, host,
-            s3, hcloud, postgres, pgbackrest, age, approvals, notify
+            s3, hcloud, postgres, pgbackrest, age, approvals, notify, state
 
     error[file::invalid]: 3 problems in hactl.toml
       next:    mend them, then: hactl check
     "#);
     let ran = place.hactl(&["check", "--output", "json"]);
-    assert_snapshot!(ran.stdout, @r#"{"event":"error","code":"file::invalid","exit":2,"message":"3 problems in hactl.toml","causes":[],"next":["mend them, then: hactl check"],"problems":[{"code":"file::missing_key","message":"hactl.toml lacks fleet","file":"hactl.toml","line":1,"column":1},{"code":"runbook::role_hosts","message":"no host has the role web","file":"hactl.toml","line":1,"column":11,"help":"web: where the tools go; roles = [\"web\"] in a [[host]] gives it"},{"code":"file::unknown_key","message":"hactl.toml has no key \"flet\"","file":"hactl.toml","line":2,"column":1,"help":"did you mean \"fleet\"? Known: runbook, inputs, fleet, lab, ssh, host, s3, hcloud, postgres, pgbackrest, age, approvals, notify"}]}"#);
+    assert_snapshot!(ran.stdout, @r#"{"event":"error","code":"file::invalid","exit":2,"message":"3 problems in hactl.toml","causes":[],"next":["mend them, then: hactl check"],"problems":[{"code":"file::missing_key","message":"hactl.toml lacks fleet","file":"hactl.toml","line":1,"column":1},{"code":"runbook::role_hosts","message":"no host has the role web","file":"hactl.toml","line":1,"column":11,"help":"web: where the tools go; roles = [\"web\"] in a [[host]] gives it"},{"code":"file::unknown_key","message":"hactl.toml has no key \"flet\"","file":"hactl.toml","line":2,"column":1,"help":"did you mean \"fleet\"? Known: runbook, inputs, fleet, lab, ssh, host, s3, hcloud, postgres, pgbackrest, age, approvals, notify, state"}]}"#);
 }
 
 #[test]
@@ -533,4 +533,191 @@ fn a_run_as_json_is_one_object_a_line_with_the_error_last() {
     assert_eq!((&error["code"], &error["exit"]), (&"ssh::unreachable".into(), &1.into()), "{ran}");
     assert_eq!((&error["step"], &error["host"]), (&"jq".into(), &"node-1".into()), "{ran}");
     assert!(ran.stderr.contains("error[ssh::unreachable]"), "{ran}");
+}
+
+/// `[state]` with these lines, in a workspace that has no `[s3]` to take anything from.
+fn with_state(lines: &str) -> Place {
+    let place = small();
+    place.write("hactl.toml", &format!("{HACTL_TOML}\n[state]\n{lines}"));
+    place
+}
+
+const MIRROR: &str = "mirror = \"s3://state/pair\"\nendpoint = \"https://127.0.0.1:9\"\nregion = \"eu\"\n\
+                      access_key = { env = \"HACTL_TEST_NONE\" }\nsecret_key = { env = \"HACTL_TEST_NONE\" }\n";
+
+#[test]
+fn a_mirror_without_a_credential_or_with_a_bad_address_is_shown() {
+    let place = with_state(
+        "mirror = \"https://state/pair\"\nendpoint = \"http://s3.example\"\nmirror_reqired = false\n",
+    );
+    assert_snapshot!(place.hactl(&["check"]), @r#"
+    exit 2
+    --- stderr
+    file::missing_key
+
+      x [state] lacks region, and there is no [s3] to take it from
+        ,-[hactl.toml:17:1]
+     16 | 
+     17 | [state]
+        : ^^^|^^^
+        :    `-- region belongs here
+     18 | mirror = "https://state/pair"
+        `----
+
+    file::missing_key
+
+      x [state] has no credential for the mirror, and there is no [s3] to take it
+      | from
+        ,-[hactl.toml:17:1]
+     16 | 
+     17 | [state]
+        : ^^^|^^^
+        :    `-- access_key and secret_key belong here
+     18 | mirror = "https://state/pair"
+        `----
+      help: write access_key = { env = "NAME" } and secret_key = { env = "NAME" },
+            or { file = "secrets/…" }
+
+    file::bad_value
+
+      x [state] mirror: it does not begin with s3://
+        ,-[hactl.toml:18:10]
+     17 | [state]
+     18 | mirror = "https://state/pair"
+        :          ^^^^^^^^^^|^^^^^^^^^
+        :                    `-- not usable
+     19 | endpoint = "http://s3.example"
+        `----
+      help: write it like "s3://bucket/prefix"
+
+    file::bad_value
+
+      x [state] endpoint: an https address is wanted
+        ,-[hactl.toml:19:12]
+     18 | mirror = "https://state/pair"
+     19 | endpoint = "http://s3.example"
+        :            ^^^^^^^^^|^^^^^^^^^
+        :                     `-- not usable
+     20 | mirror_reqired = false
+        `----
+      help: write it like "https://s3.example:8443"; pgBackRest speaks only HTTPS
+            to S3
+
+    file::unknown_key
+
+      x [state] has no key "mirror_reqired"
+        ,-[hactl.toml:20:1]
+     19 | endpoint = "http://s3.example"
+     20 | mirror_reqired = false
+        : ^^^^^^^|^^^^^^
+        :        `-- not known
+        `----
+      help: did you mean "mirror_required"? Known: mirror, mirror_required,
+            endpoint, region, path_style, ca, access_key, secret_key
+
+    error[file::invalid]: 5 problems in hactl.toml
+      next:    mend them, then: hactl check
+    "#);
+    let place = with_state("region = \"eu\"\naccess_key = \"AKIAEXAMPLE\"\n");
+    assert_snapshot!(place.hactl(&["check"]), @r#"
+    exit 2
+    --- stderr
+    file::missing_key
+
+      x [state] lacks mirror
+        ,-[hactl.toml:17:1]
+     16 | 
+     17 | [state]
+        : ^^^|^^^
+        :    `-- mirror belongs here
+     18 | region = "eu"
+        `----
+      help: write mirror = "s3://BUCKET/PREFIX", or leave [state] out
+
+    file::missing_key
+
+      x [state] has one half of the mirror's key only
+        ,-[hactl.toml:17:1]
+     16 | 
+     17 | [state]
+        : ^^^|^^^
+        :    `-- access_key and secret_key belong together
+     18 | region = "eu"
+        `----
+
+    file::missing_key
+
+      x [state] lacks endpoint, and there is no [s3] to take it from
+        ,-[hactl.toml:17:1]
+     16 | 
+     17 | [state]
+        : ^^^|^^^
+        :    `-- endpoint belongs here
+     18 | region = "eu"
+        `----
+
+    secret::in_clear
+
+      x [state] access_key: a secret stands here in clear; a reference to it is
+      | wanted
+        ,-[hactl.toml:19:14]
+     18 | region = "eu"
+     19 | access_key = *************
+        :              ^^^^^^|^^^^^^
+        :                    `-- not shown
+        `----
+      help: write { file = "secrets/…" }, { env = "NAME" }, { command =
+            ["program", "argument"] } or { sops = "file#path.to.value" }, and
+            change the secret: it has been in a file
+
+    error[file::invalid]: 4 problems in hactl.toml
+      next:    mend them, then: hactl check
+    "#);
+    assert_eq!(with_state(MIRROR).hactl(&["check"]).status, 0);
+}
+
+#[test]
+fn a_run_is_brought_from_a_mirror_that_is_named_whole_into_a_folder_that_has_none() {
+    let place = Place::new();
+    let ran = place.hactl(&["resume", "--from-mirror", "s3://state/pair"]);
+    assert!(ran.status == 2 && ran.stderr.contains("--mirror-endpoint <URL>"), "{ran}");
+    let ran =
+        place.hactl(&["resume", "--from-mirror", "state/pair", "--mirror-endpoint", "https://127.0.0.1:9"]);
+    assert!(ran.status == 2 && ran.stderr.contains("it does not begin with s3://"), "{ran}");
+    assert_snapshot!(
+        place.hactl(&["resume", "--from-mirror", "s3://state/pair", "--mirror-endpoint", "https://127.0.0.1:9"]),
+        @r#"
+    exit 1
+    --- stderr
+    error[secret::unresolved]: the secret $AWS_ACCESS_KEY_ID cannot be had: the
+      variable is not set
+      now:     nothing was done with it
+      next:    export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+               (read -rs NAME keeps a secret out of the history)
+      next:    or give files: --mirror-access-key FILE --mirror-secret-key FILE
+    "#
+    );
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_mirror_that_is_not_named_or_not_reached_is_said_before_anything_is_begun() {
+    assert_snapshot!(small().hactl(&["journal", "mirror"]), @r#"
+    exit 2
+    --- stderr
+    error[usage]: hactl.toml names no mirror
+      now:     nothing was done
+      next:    write mirror = "s3://BUCKET/PREFIX" under [state]
+    "#);
+    let place = with_state(MIRROR);
+    assert_snapshot!(place.hactl(&["phase", "run", "0"]), @r#"
+    exit 1
+    --- stderr
+    error[secret::unresolved]: the secret $HACTL_TEST_NONE cannot be had: the
+      variable is not set
+      now:     nothing was begun
+      next:    hactl doctor
+    "#);
+    let ran = place.hactl(&["status"]);
+    assert!(ran.stdout.contains("mirror s3://state/pair"), "{ran}");
 }

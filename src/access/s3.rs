@@ -54,15 +54,29 @@ impl S3Access {
     /// The way to the bucket of a workspace, if it has one. `redactor` learns its keys when they are resolved.
     #[must_use]
     pub fn new(workspace: &Workspace, redactor: Rc<Redactor>) -> Option<Self> {
-        workspace.s3.clone().map(|config| Self {
+        workspace.s3.clone().map(|config| Self::to(config, workspace.root.clone(), redactor))
+    }
+
+    /// The way to another bucket. Relative paths begin at `root`.
+    #[must_use]
+    pub fn to(config: S3Config, root: PathBuf, redactor: Rc<Redactor>) -> Self {
+        Self {
             config,
-            root: workspace.root.clone(),
+            root,
             redactor,
             deadlines: Deadlines::default(),
             faults: None,
             writer: OnceCell::new(),
             restorer: OnceCell::new(),
-        })
+        }
+    }
+
+    /// The client behind the writer's view, for the journal's mirror: what it writes is no step's change.
+    ///
+    /// # Errors
+    /// As [`Self::view`].
+    pub(crate) async fn client(&self) -> Result<S3Client> {
+        self.view(S3Identity::Writer).await.map(|view| view.0)
     }
 
     /// The same way with faults on it, for tests.

@@ -136,6 +136,14 @@ impl World {
         self.seam.ssh().prune(self.host(host)?, standing).await
     }
 
+    /// Tells a host which epoch counts, so that it refuses whoever holds a lower one.
+    ///
+    /// # Errors
+    /// The host cannot be asked, or belongs to somebody else.
+    pub async fn raise(&self, host: &HostName, standing: &Standing) -> Result<()> {
+        self.seam.ssh().raise(self.host(host)?, standing).await
+    }
+
     /// Closes every connection; what cannot be closed in time is left to end by itself.
     pub async fn close(&self) {
         self.seam.ssh().close().await;

@@ -1,6 +1,7 @@
 //! `hactl doctor`: can everything be reached that a run needs, and is it in order?
 //!
-//! Invariant: it never stops at the first failure, and changes nothing.
+//! Invariant: it never stops at the first failure, and changes nothing; only in a mirror it may leave the mark on which
+//! conditional writes are tried, which says nothing and is never changed.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::transport::s3::BucketState;
 use crate::workspace::Workspace;
 
 mod cloud;
+mod mirror;
 mod postgres;
 
 /// Arguments of `hactl doctor`.
@@ -113,6 +115,7 @@ impl Doctor {
             found.extend(hosts.into_iter().flat_map(|(_, found)| found));
             found.extend(examine_bucket(view, workspace).await);
             found.extend(cloud::examine(view, workspace).await);
+            found.extend(mirror::examine(workspace, &glance.state).await);
             found.extend(examine_secrets(view, workspace).await);
             Ok(found)
         })?;

@@ -1,5 +1,7 @@
 //! `hactl journal …`: what happened, and whether the file is whole.
 
+mod mirror;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -28,7 +30,8 @@ its lock, so also while hactl works.
 Examples:
   hactl journal show --last 20
   hactl journal show --output json | jq 'select(.record.approved)'
-  hactl journal verify")]
+  hactl journal verify
+  hactl journal mirror")]
 pub struct JournalArgs {
     #[command(subcommand)]
     command: JournalCommand,
@@ -44,6 +47,12 @@ enum JournalCommand {
     },
     /// Check every line, the chain between them, and the evidence that they name
     Verify,
+    /// Bring the mirror of [state] up to date, and say how far it is
+    Mirror {
+        /// Make the mirror's bucket where it is missing
+        #[arg(long)]
+        make_bucket: bool,
+    },
 }
 
 impl JournalArgs {
@@ -56,6 +65,7 @@ impl JournalArgs {
         match self.command {
             JournalCommand::Show { last } => show(&dir, last, out)?,
             JournalCommand::Verify => verify(&dir, out)?,
+            JournalCommand::Mirror { make_bucket } => mirror::run(make_bucket, global, out)?,
         }
         Ok(Exit::Done)
     }

@@ -9,6 +9,7 @@ pub mod check;
 pub mod completions;
 pub mod doctor;
 pub mod explain;
+pub mod from_mirror;
 pub mod host;
 pub mod journal;
 pub mod kinds;

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::Global;
+use super::from_mirror::{FromMirror, say_taken};
 use super::work::{self, Work, on_run, say_next};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::engine::doubt::{Met, Verdict};
@@ -25,7 +26,11 @@ Examples:
   hactl resume
   hactl resume --decide wal-archive@node-1=applied
   hactl resume --rebase
-  hactl resume --take-over    (the newer journal is lost)")]
+  hactl resume --take-over    (the newer journal is lost)
+
+Where the machine that held the run is lost, and the workspace had a mirror, in
+an empty folder of another machine:
+  hactl resume --from-mirror s3://BUCKET/PREFIX --mirror-endpoint https://…")]
 pub struct ResumeArgs {
     /// What you found about a step in doubt: STEP[@HOST]=applied or =not-applied. May be given more than once
     #[arg(long, value_name = "STEP[@HOST]=OUTCOME")]
@@ -36,6 +41,8 @@ pub struct ResumeArgs {
     /// Take hosts over that another copy of this journal changed last; from then on they refuse that one
     #[arg(long)]
     take_over: bool,
+    #[command(flatten)]
+    mirror: FromMirror,
 }
 
 /// A doubt that a person settles.
@@ -70,6 +77,8 @@ impl ResumeArgs {
     /// # Errors
     /// There is no run, or what carrying on could not do.
     pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
+        self.mirror.run(global, out)?;
+        say_taken(&self.mirror, out)?;
         let drift = Drift::rebase_if(self.rebase);
         on_run(global, out, drift, async |session, work, asker| {
             if session.journal.state().run().is_none() {

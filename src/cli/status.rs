@@ -8,7 +8,7 @@ use crate::diagnostic::{Exit, Result};
 use crate::render::bars::Waiting;
 use crate::render::{self, Format, Out};
 use crate::session::Glance;
-use crate::status::{BackupStatus, Status};
+use crate::status::{BackupStatus, MirrorStatus, Status};
 
 /// Arguments of `hactl status`.
 #[derive(Debug, clap::Args)]
@@ -49,6 +49,7 @@ impl StatusArgs {
             Some(backups) => status.with(backups, now),
             None => status,
         };
+        let status = status.with_mirror(MirrorStatus::of(&glance.workspace, &glance.state));
         match out.format() {
             Format::Human => out.say(render::status::text(&status, now, out))?,
             Format::Json => out.object(&Told { event: "status", status: &status })?,

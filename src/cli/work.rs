@@ -3,6 +3,7 @@
 //! Invariant: where the workspace is a lab's, nothing is read from a host and nothing opened before this process is
 //! sealed into that lab.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,6 +36,9 @@ pub type Work<'a> = Driver<'a, Fleet, Asker, Progress>;
 
 /// How long closing the connections may take; what cannot be closed ends by itself.
 pub(super) const CLOSING: Duration = Duration::from_secs(3);
+
+/// How long the mirror may take for the last records; what it lacks then, the next hactl brings.
+const LAST_RECORDS: Duration = Duration::from_secs(60);
 
 /// Opens the workspace for work, does `job`, and closes it again.
 ///
@@ -113,8 +117,12 @@ fn at_work<T>(
             interrupt: interrupt.clone(),
             operator: session.operator.clone(),
         };
-        let result =
-            runtime::interruptible(&interrupt, progress.as_ref(), job(&session, &driver, &asker)).await;
+        let job = async {
+            session.mirror().await?;
+            job(&session, &driver, &asker).await
+        };
+        let result = runtime::interruptible(&interrupt, progress.as_ref(), job).await;
+        let result = last_records(&session, result).await;
         notifier.tell_outcome(result.as_ref().map(|_| status(&session).next));
         let _ = tokio::time::timeout(CLOSING, session.fleet.world().close()).await;
         // Nobody has to wait for the workspace until somebody was told.
@@ -138,6 +146,16 @@ async fn told(notifier: &Notifier, progress: &Progress, out: &Out) {
     tokio::select! {
         () = notifier.settle() => {}
         _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Brings the mirror up to the last record. Why the job failed, where it did, matters more than that this failed too.
+async fn last_records<T>(session: &Session, result: Result<T>) -> Result<T> {
+    let done = tokio::time::timeout(LAST_RECORDS, session.journal.mirrored()).await;
+    match (result, done) {
+        (Ok(result), Ok(Ok(())) | Err(_)) => Ok(result),
+        (Ok(_), Ok(Err(error))) => Err(error),
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -177,16 +195,39 @@ pub fn looking<T>(
 /// The lab is not up or cannot be entered.
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub fn enter(workspace: &Workspace) -> Result<()> {
-    use crate::lab::{Lab, LabName};
-
     let Some(name) = &workspace.lab else { return Ok(()) };
-    let name = LabName::new(name)
-        .map_err(|e| Error::new(codes::LAB_NOT_UP, format!("{name:?} is not the name of a lab")).source(e))?;
     let mut visible = vec![workspace.root.clone()];
     if let runbook::Origin::File(path) = origin(workspace) {
         visible.push(path);
     }
-    crate::lab::enter(&Lab::named(name), &visible)
+    enter_lab(name, &visible)
+}
+
+/// The same for a lab by its name; `visible` stays where it is.
+///
+/// # Errors
+/// As [`enter`].
+#[cfg(all(feature = "lab", target_os = "linux"))]
+pub fn enter_lab(name: &str, visible: &[PathBuf]) -> Result<()> {
+    use crate::lab::{Lab, LabName};
+
+    let name = LabName::new(name)
+        .map_err(|e| Error::new(codes::LAB_NOT_UP, format!("{name:?} is not the name of a lab")).source(e))?;
+    crate::lab::enter(&Lab::named(name), visible)
+}
+
+/// There are no labs here.
+///
+/// # Errors
+/// Always.
+#[cfg(not(all(feature = "lab", target_os = "linux")))]
+pub fn enter_lab(name: &str, _visible: &[PathBuf]) -> Result<()> {
+    Err(Error::new(
+        codes::LAB_UNSUPPORTED,
+        format!("lab {name} cannot be entered: this hactl was built without labs"),
+    )
+    .state("nothing was done")
+    .next("use a hactl for Linux with the cargo feature `lab`"))
 }
 
 /// Can the workspace's servers be looked at from here? Those of a lab that is down cannot.
@@ -247,13 +288,15 @@ fn typed() -> String {
     shell_words::join(std::iter::once("hactl".to_owned()).chain(words))
 }
 
-/// Refuses to begin where a host was changed by another workspace, or by another copy of this journal.
+/// Refuses to begin where a host was changed by another workspace, or by another copy of this journal. Where this machine
+/// took the run over, every host is told so before anything else.
 ///
 /// # Errors
-/// One was.
+/// One was, or one that answers cannot be told.
 pub async fn check_owners(session: &Session, steps: &[StepTasks]) -> Result<()> {
     let state = session.journal.state();
-    session.fleet.check_owners(steps, &state).await
+    session.fleet.check_owners(steps, &state).await?;
+    session.fleet.raise_epoch(steps, &state).await
 }
 
 /// Takes hosts over from another workspace, or from another copy of this journal, after asking. From then on they refuse
@@ -302,7 +345,8 @@ pub async fn take_over(session: &Session, asker: &Asker, steps: &[StepTasks]) ->
     }
     let epoch = Epoch(highest.max(state.epoch()).0.saturating_add(1));
     session.journal.append(Record::TakenOver { by: session.operator.clone(), epoch })?;
-    Ok(())
+    // Before a host is told.
+    session.journal.mirrored().await
 }
 
 /// Once every phase is done, or none is begun any more, nothing of the run's attempts is needed on the hosts.

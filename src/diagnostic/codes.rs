@@ -144,6 +144,14 @@ codes! {
     LOCK_IO = "lock::io", Failed, "the workspace's lock could not be taken";
     EVIDENCE_WRITE = "evidence::write", Failed, "evidence could not be kept";
     EVIDENCE_READ = "evidence::read", Failed, "evidence is missing or is not what was kept";
+    // mirror
+    MIRROR_BEHIND = "mirror::behind", Failed, "the mirror could not be written, so nothing was begun that it does not know of";
+    MIRROR_AHEAD = "mirror::ahead", OutOfDate, "the mirror holds records that this journal lacks: somebody else went on with the run";
+    MIRROR_OVERWRITES = "mirror::overwrites", Failed, "the mirror's server overwrites what a conditional write must leave alone";
+    MIRROR_DAMAGED = "mirror::damaged", Failed, "what the mirror holds is not what hactl wrote there";
+    MIRROR_EMPTY = "mirror::empty", Usage, "no run is kept at that address";
+    MIRROR_FOLDER = "mirror::folder", Usage, "a run was to be brought into a folder that holds another one";
+    MIRROR_SECRETS = "mirror::secrets", Failed, "what a run needs beside its mirror cannot be had on this machine";
     // engine
     REQUIREMENT_NOT_MET = "engine::requirement_not_met", Failed, "what a step requires does not hold";
     CANNOT_TELL = "engine::cannot_tell", Failed, "observing could not tell how things stand, before anything was changed";

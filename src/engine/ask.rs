@@ -55,6 +55,8 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         if self.state_of(place) != State::AwaitingApproval {
             self.journal.append(Record::AwaitingApproval { place: place.clone(), binding })?;
         }
+        // A person may take hours; this machine may be lost meanwhile.
+        self.journal.mirrored().await?;
         let approval = self.ask(task, resolved, findings, &change, binding).await?;
         self.journal.append(Record::Approved(approval.clone()))?;
         Cleared::by_approval(task, resolved.digest, change, before, binding, &approval, self.clock.now())

@@ -17,7 +17,7 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::event::{Event, Listener};
 use crate::evidence::EvidenceStore;
 use crate::journal::Journal;
-use crate::journal::record::{Observed, Operator, Place, Record};
+use crate::journal::record::{AttemptNumber, Observed, Operator, Place, Record};
 use crate::name::PhaseId;
 use crate::step::Failure;
 
@@ -110,7 +110,12 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         self.listener.event(Event::StepBegun { place: place.clone(), title: task.title.clone() });
         let mut tries = Tries::new(task.retries);
         loop {
-            match self.state_of(place) {
+            let state = self.state_of(place);
+            // What was made is verified at once, and that takes its records along.
+            if state != State::Applied {
+                self.journal.mirrored().await.map_err(|e| e.at(place))?;
+            }
+            match state {
                 State::Verified => return Ok(()),
                 State::Intended | State::InDoubt => self.settle_doubt(task).await?,
                 State::Applied => self.verify(task).await.map_err(|e| e.at(place))?,
@@ -175,7 +180,10 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
 
         let cleared = self.gate(task, &resolved, &findings, change, before).await?;
         self.stop_if_asked(place)?;
-        let intent = self.journal.intend(cleared, resolved.hosts.clone())?;
+        let intent = match self.journal.intend(cleared, resolved.hosts.clone()).await {
+            Ok(intent) => intent,
+            Err(error) => return Err(self.not_begun(place, error)),
+        };
         let outcome = timeout(task.timeout, self.steps.apply(task, &resolved.action, &intent)).await;
         let attempt = intent.attempt();
         match outcome {
@@ -213,6 +221,17 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 Ok(())
             }
         }
+    }
+
+    /// Where an intent stands in the journal and not in its mirror, the action certainly did not begin.
+    fn not_begun(&self, place: &Place, error: Error) -> Error {
+        if self.state_of(place) == State::Intended {
+            let attempt = self.journal.state().checkpoint(place).map_or(AttemptNumber(0), |c| c.attempt);
+            let record = Record::NotStarted { place: place.clone(), attempt, error: error.one_line() };
+            // Where even that cannot be recorded, the next hactl decides by looking.
+            let _ = self.journal.append(record);
+        }
+        error
     }
 
     /// Leaves a step out. It stays unproven.

@@ -150,7 +150,17 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         self.same_action(place, &resolved)?;
         self.settle_unfinished(task, &resolved.hosts).await?;
         self.settle_last_trial(task, &resolved.hosts).await?;
-        let rollback = self.journal.begin_rollback(place.clone(), resolved.hosts.clone())?;
+        let rollback = match self.journal.begin_rollback(place.clone(), resolved.hosts.clone()).await {
+            Ok(rollback) => rollback,
+            Err(error) => {
+                if self.state_of(place) == State::RollingBack {
+                    let record = Record::RollbackFailed { place: place.clone(), error: error.one_line() };
+                    // Where even that cannot be recorded, the next hactl finds a rollback that was not finished.
+                    let _ = self.journal.append(record);
+                }
+                return Err(error);
+            }
+        };
         self.busy(place, "undoing");
         let undone =
             match timeout(task.timeout, self.steps.undo(task, &resolved.action, &rollback)).await {

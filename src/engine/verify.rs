@@ -24,7 +24,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let resolved = self.resolve(task)?;
         self.settle_last_trial(task, &resolved.hosts).await?;
         self.busy(place, "verifying");
-        let trial = self.journal.begin_trial(place.clone(), resolved.hosts.clone())?;
+        let trial = self.journal.begin_trial(place.clone(), resolved.hosts.clone()).await?;
         match timeout(task.timeout, self.steps.verify(task, &resolved.action, &trial)).await {
             Ok(Ok(evidence)) => {
                 let mut outputs =

@@ -50,6 +50,18 @@ impl StateDir {
         self.0.join("secrets")
     }
 
+    /// Where it is noted how far the mirror is.
+    #[must_use]
+    pub fn mirror(&self) -> PathBuf {
+        self.0.join("mirror.json")
+    }
+
+    /// Where the pinned keys of hosts are.
+    #[must_use]
+    pub fn known_hosts(&self) -> PathBuf {
+        self.0.join("known_hosts")
+    }
+
     /// Makes the folder where it is missing, durably, and makes sure that only its owner can look into it.
     ///
     /// # Errors

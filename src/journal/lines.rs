@@ -38,7 +38,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// Reads what follows `tail`.
-    pub(super) fn following(tail: Tail, input: R) -> Self {
+    pub(crate) fn following(tail: Tail, input: R) -> Self {
         let chain = Chain { tail, day: Day::default(), length: 0, torn: None };
         Self { batches: Batches::new(input), batch: Batch::default(), given: 0, chain }
     }
@@ -90,6 +90,12 @@ impl<R: Read> Lines<R> {
             std::mem::swap(&mut self.batch, &mut next);
             self.given = 0;
         }
+    }
+
+    /// The bytes of the line that was given out last, without its newline.
+    pub(crate) fn raw(&self) -> &[u8] {
+        let last = self.given.checked_sub(1).and_then(|last| self.batch.line(last));
+        last.map_or(&[], |(bytes, _)| bytes)
     }
 
     /// The length of an incomplete last line, known once the end was reached.

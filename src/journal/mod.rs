@@ -4,7 +4,7 @@
 //! ([`IntentRecorded`], [`TrialRecorded`], [`RollbackRecorded`]) are made here only, after that. What may follow
 //! what is [`crate::engine::state`]; who may approve is [`crate::engine::gate`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::diagnostic::{Error, Result, codes};
 use crate::engine::gate::Cleared;
 use crate::event::{Event, Listener};
+use crate::mirror::Mirror;
 use crate::name::{HostName, RunId};
 use crate::redact::Redactor;
 
@@ -28,6 +29,7 @@ mod hold;
 pub mod line;
 mod lines;
 pub mod lock;
+mod mirrored;
 mod reading;
 pub mod record;
 pub mod replay;
@@ -60,6 +62,9 @@ pub struct Journal {
     redactor: Redactor,
     lock: Lock,
     hold: Rc<Hold>,
+    mirror: RefCell<Option<Rc<Mirror>>>,
+    /// True once somebody was told that the mirror is behind.
+    behind: Cell<bool>,
 }
 
 impl fmt::Debug for Journal {
@@ -115,6 +120,8 @@ impl Journal {
             listener: RefCell::new(None),
             redactor: Redactor::of_process(),
             lock,
+            mirror: RefCell::default(),
+            behind: Cell::default(),
         };
         if let Some(bytes) = torn {
             journal.append(Record::TornTail { bytes })?;
@@ -205,11 +212,11 @@ impl Journal {
         }
     }
 
-    /// Records the intent of an action that its gate let through.
+    /// Records the intent of an action that its gate let through, here and in the mirror.
     ///
     /// # Errors
-    /// As [`Self::append`]; or the approval behind it does not stand in the journal any more.
-    pub fn intend(&self, cleared: Cleared, hosts: Vec<HostName>) -> Result<IntentRecorded> {
+    /// As [`Self::append`] and [`Self::mirrored`]; or the approval behind it does not stand in the journal any more.
+    pub async fn intend(&self, cleared: Cleared, hosts: Vec<HostName>) -> Result<IntentRecorded> {
         let state = self.state();
         if let Some(binding) = cleared.binding()
             && state.approval(&binding, self.clock.now())?.is_none()
@@ -228,29 +235,35 @@ impl Journal {
         let number = self.last_attempt(&place, |c| c.attempt).next();
         let record = Record::Intended { place: place.clone(), attempt: number, action, change, before };
         let label = AttemptLabel { purpose: Purpose::Action, number };
-        Ok(IntentRecorded::new(self.commit_for(&record, place, label, hosts)?))
+        let ground = self.commit_for(&record, place, label, hosts)?;
+        self.mirrored().await?;
+        Ok(IntentRecorded::new(ground))
     }
 
     /// Records that verification begins, which may create and remove objects marked as ours.
     ///
     /// # Errors
-    /// As [`Self::append`].
-    pub fn begin_trial(&self, place: Place, hosts: Vec<HostName>) -> Result<TrialRecorded> {
+    /// As [`Self::append`] and [`Self::mirrored`].
+    pub async fn begin_trial(&self, place: Place, hosts: Vec<HostName>) -> Result<TrialRecorded> {
         let number = self.last_attempt(&place, |c| c.trial).next();
         let record = Record::Trial { place: place.clone(), attempt: number };
         let label = AttemptLabel { purpose: Purpose::Trial, number };
-        Ok(TrialRecorded::new(self.commit_for(&record, place, label, hosts)?))
+        let ground = self.commit_for(&record, place, label, hosts)?;
+        self.mirrored().await?;
+        Ok(TrialRecorded::new(ground))
     }
 
     /// Records that undoing begins.
     ///
     /// # Errors
-    /// As [`Self::append`].
-    pub fn begin_rollback(&self, place: Place, hosts: Vec<HostName>) -> Result<RollbackRecorded> {
+    /// As [`Self::append`] and [`Self::mirrored`].
+    pub async fn begin_rollback(&self, place: Place, hosts: Vec<HostName>) -> Result<RollbackRecorded> {
         let number = self.last_attempt(&place, |c| c.rollback).next();
         let record = Record::RollingBack { place: place.clone(), attempt: number };
         let label = AttemptLabel { purpose: Purpose::Undo, number };
-        Ok(RollbackRecorded::new(self.commit_for(&record, place, label, hosts)?))
+        let ground = self.commit_for(&record, place, label, hosts)?;
+        self.mirrored().await?;
+        Ok(RollbackRecorded::new(ground))
     }
 
     fn last_attempt(&self, place: &Place, of: impl Fn(&Checkpoint) -> AttemptNumber) -> AttemptNumber {

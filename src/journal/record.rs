@@ -449,6 +449,40 @@ pub enum Record {
 }
 
 impl Record {
+    /// The evidence that it names: what must be kept wherever it is.
+    #[must_use]
+    pub fn evidence(&self) -> Vec<&EvidenceRef> {
+        match self {
+            Self::RunStarted { runbook_bytes, workspace, .. }
+            | Self::Rebased { runbook_bytes, workspace, .. } => vec![runbook_bytes, workspace],
+            Self::Approved(approval) => match &approval.how {
+                How::Signed(signed) => vec![&approval.shown, &signed.signers],
+                How::Confirmed | How::Typed | How::Rehearsed => vec![&approval.shown],
+            },
+            Self::Verified { evidence, .. } => evidence.iter().collect(),
+            Self::Proven(proof) => proof.evidence.iter().collect(),
+            Self::Resumed { .. }
+            | Self::TakenOver { .. }
+            | Self::TornTail { .. }
+            | Self::Planned { .. }
+            | Self::Observed { .. }
+            | Self::AwaitingApproval { .. }
+            | Self::Intended { .. }
+            | Self::Applied { .. }
+            | Self::NotStarted { .. }
+            | Self::InDoubt { .. }
+            | Self::Decided { .. }
+            | Self::Trial { .. }
+            | Self::Failed { .. }
+            | Self::Skipped { .. }
+            | Self::RollingBack { .. }
+            | Self::RolledBack { .. }
+            | Self::RollbackFailed { .. }
+            | Self::PhaseDone { .. }
+            | Self::Interrupted => Vec::new(),
+        }
+    }
+
     /// Every kind of record, in the order of the type.
     pub const KINDS: [&str; 24] = [
         "run_started",

@@ -10,8 +10,8 @@ use crate::backups::{Archiving, Trouble};
 use crate::engine::state::State;
 use crate::proof::{Freshness, Standing};
 use crate::status::{
-    ArchivingStatus, BackupStatus, ComponentStatus, JobStatus, Newest, PhaseStatus, PlaceStatus,
-    PropertyStatus, Reached, Status,
+    ArchivingStatus, BackupStatus, ComponentStatus, JobStatus, MirrorStatus, Newest, PhaseStatus,
+    PlaceStatus, PropertyStatus, Reached, Status,
 };
 
 /// The text, wrapped to `width`, without an end of line.
@@ -61,6 +61,10 @@ pub fn text(status: &Status, now: Timestamp, out: &Out) -> String {
         text.push('\n');
         describe_backups(&mut text, backups, now);
     }
+    if let Some(mirror) = &status.mirror {
+        text.push('\n');
+        describe_mirror(&mut text, mirror, now);
+    }
     let mut text = words::wrap(&words::clean(&text), width, 6);
     // Commands are not wrapped, so that they can be copied.
     for (index, next) in status.next.iter().enumerate() {
@@ -68,6 +72,18 @@ pub fn text(status: &Status, now: Timestamp, out: &Out) -> String {
         text.push_str(&out.next_move(if index == 0 { "next:  " } else { "       " }, next));
     }
     text
+}
+
+fn describe_mirror(text: &mut String, mirror: &MirrorStatus, now: Timestamp) {
+    let MirrorStatus { url, seq, behind, at, trouble } = mirror;
+    let ago = at.map(|at| format!(", {} ago", span(now.duration_since(at)))).unwrap_or_default();
+    let _ = match (behind, seq) {
+        (0, seq) => writeln!(text, "mirror {url}: holds every record, up to {seq}{ago}"),
+        (behind, _) => writeln!(text, "mirror {url}: LACKS {behind} of the records{ago}"),
+    };
+    if let Some(trouble) = trouble {
+        let _ = writeln!(text, "  {trouble}");
+    }
 }
 
 fn describe_phase(text: &mut String, phase: &PhaseStatus, width: usize) {

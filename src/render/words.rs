@@ -115,6 +115,13 @@ pub fn of_event(event: &Event) -> Told {
             "WARNING: the files cannot be read now; the run goes on with those that it began with",
         )
         .with([why.clone()]),
+        Event::MirrorBehind { seq, why } => {
+            let text = format!("WARNING: the mirror lacks record {seq}; the run goes on without it");
+            Told::run(Kind::Bad, text).with([why.clone()])
+        }
+        Event::MirrorCaughtUp { seq } => {
+            Told::run(Kind::Lasting, format!("the mirror holds every record again, up to {seq}"))
+        }
     }
 }
 

@@ -56,6 +56,7 @@ impl History {
             s3: None,
             postgres: None,
             hcloud: None,
+            mirror: None,
             pgbackrest: None,
             age: None,
             digest: Digest::ZERO,

@@ -14,7 +14,7 @@ use crate::diagnostic::{Code, Error, Result, codes};
 use crate::digest::Digest;
 use crate::engine::seam::{Resolved, Signers, StepTasks, Steps, Task};
 use crate::engine::state::State;
-use crate::journal::record::{Before, Observed, Outputs, Place};
+use crate::journal::record::{Before, Epoch, Observed, Outputs, Place};
 use crate::journal::{AttemptLabel, IntentRecorded, RollbackRecorded, RunState, TrialRecorded};
 use crate::name::{HostName, StepId};
 use crate::plan::PhaseTasks;
@@ -109,6 +109,28 @@ impl Fleet {
         let asked = hosts.iter().map(|host| self.world.check_owner(host, &standing));
         let refused =
             join_all(asked).await.into_iter().filter_map(Result::err).find(|e| is_refusal(e.code()));
+        refused.map_or(Ok(()), |error| Err(error.state("nothing was begun, on any host")))
+    }
+
+    /// Tells every host of these steps which epoch counts, where the run was ever taken over: from then on it refuses what the
+    /// former machine sends. A host that cannot be asked now is told by the first claim there.
+    ///
+    /// # Errors
+    /// One belongs to somebody else.
+    pub async fn raise_epoch(&self, steps: &[StepTasks], state: &RunState) -> Result<()> {
+        if state.epoch() == Epoch::FIRST {
+            return Ok(());
+        }
+        let standing = Standing::of(&self.workspace.fleet, state);
+        let hosts = self.hosts_of(steps, state);
+        let raised = hosts.iter().map(|host| async {
+            match self.world.owner(host).await? {
+                Some(owner) if owner.epoch >= standing.epoch => Ok(()),
+                Some(_) | None => self.world.raise(host, &standing).await,
+            }
+        });
+        let refused =
+            join_all(raised).await.into_iter().filter_map(Result::err).find(|e| is_refusal(e.code()));
         refused.map_or(Ok(()), |error| Err(error.state("nothing was begun, on any host")))
     }
 

@@ -67,7 +67,7 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Draft {
     });
     let ssh = ssh(heard, &mut top, &root);
     let hosts = hosts(heard, &mut top, &root, &ssh);
-    let workspace = Workspace {
+    let mut workspace = Workspace {
         runbook: match &choice {
             Some((choice, _)) => choice.clone(),
             None => RunbookChoice::Bundled(RunbookName::unnamed()),
@@ -75,6 +75,7 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Draft {
         fleet,
         lab,
         inputs,
+        mirror: None,
         s3: top.get("s3").map(|node| s3(heard, node, &root)),
         hcloud: top.get("hcloud").map(|node| hcloud(heard, node, &root)),
         postgres: top.get("postgres").map(|node| postgres(heard, node, &hosts)),
@@ -92,6 +93,9 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Draft {
         root,
         digest: Digest::of(bytes),
     };
+    workspace.mirror = top
+        .get("state")
+        .and_then(|node| super::mirror::read(heard, node, &workspace.root, workspace.s3.as_ref()));
     top.finish(heard);
     Draft { workspace, found, syntax, choice, inputs: spans, inputs_span, runbook_span }
 }
@@ -142,7 +146,12 @@ fn ssh(found: &mut Found, top: &mut Reader<'_>, root: &Path) -> SshDefaults {
 }
 
 /// A path that begins at the workspace and can stand on one line of a configuration.
-fn path(found: &mut Found, table: &mut Reader<'_>, key: &'static str, root: &Path) -> Option<PathBuf> {
+pub(super) fn path(
+    found: &mut Found,
+    table: &mut Reader<'_>,
+    key: &'static str,
+    root: &Path,
+) -> Option<PathBuf> {
     let node = table.get(key)?;
     let text: String = crate::document::parsed(found, key, node)?;
     if text.is_empty() || text.contains(|c: char| c.is_control() || c == '"') {
@@ -242,7 +251,12 @@ fn no_secret() -> SecretRef {
     SecretRef::Env(String::new())
 }
 
-fn secret(found: &mut Found, table: &mut Reader<'_>, key: &'static str, need: Need) -> Option<SecretRef> {
+pub(super) fn secret(
+    found: &mut Found,
+    table: &mut Reader<'_>,
+    key: &'static str,
+    need: Need,
+) -> Option<SecretRef> {
     let what = table.what().to_owned();
     let node = match need {
         Need::Required => table.wanted(found, key)?,
@@ -271,18 +285,23 @@ fn secret(found: &mut Found, table: &mut Reader<'_>, key: &'static str, need: Ne
     }
 }
 
-fn s3(found: &mut Found, node: &Node, root: &Path) -> S3Config {
-    let mut table = Reader::new(found, node, "[s3]");
-    let endpoint = table.string(found, "endpoint", Need::Required).unwrap_or_default().to_owned();
+/// Where an S3 server answers.
+pub(super) fn endpoint(found: &mut Found, what: &str, node: &Node) -> Option<String> {
+    let endpoint: String = crate::document::parsed(found, "endpoint", node)?;
     let host = endpoint.strip_prefix("https://").unwrap_or_default();
-    if let Some(at) = node.get("endpoint").filter(|at| at.as_str().is_some())
-        && (host.is_empty() || host.contains(|c: char| c.is_control() || " @?#\"".contains(c)))
-    {
+    if host.is_empty() || host.contains(|c: char| c.is_control() || " @?#\"".contains(c)) {
         found
-            .add(codes::FILE_BAD_VALUE, "[s3] endpoint: an https address is wanted")
-            .at(at.span.clone(), "not usable")
+            .add(codes::FILE_BAD_VALUE, format!("{what} endpoint: an https address is wanted"))
+            .at(node.span.clone(), "not usable")
             .help("write it like \"https://s3.example:8443\"; pgBackRest speaks only HTTPS to S3");
     }
+    Some(endpoint)
+}
+
+fn s3(found: &mut Found, node: &Node, root: &Path) -> S3Config {
+    let mut table = Reader::new(found, node, "[s3]");
+    let endpoint =
+        table.wanted(found, "endpoint").and_then(|at| endpoint(found, "[s3]", at)).unwrap_or_default();
     let Word(region) = table.parsed(found, "region", Need::Required).unwrap_or_default();
     let Word(bucket) = table.parsed(found, "bucket", Need::Required).unwrap_or_default();
     let addressing = match table.boolean(found, "path_style") {

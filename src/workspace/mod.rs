@@ -6,8 +6,10 @@
 
 mod host;
 pub(crate) mod load;
+mod mirror;
 
 pub use host::{Address, AddressError, Host, UserName};
+pub use mirror::{Demand, MirrorConfig, MirrorUrl, MirrorUrlError};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +42,8 @@ pub struct Workspace {
     pub s3: Option<S3Config>,
     /// The project in the Hetzner Cloud.
     pub hcloud: Option<HcloudConfig>,
+    /// Where the journal is kept a second time.
+    pub mirror: Option<MirrorConfig>,
     /// The PostgreSQL instance.
     pub postgres: Option<PostgresConfig>,
     /// What pgBackRest needs.

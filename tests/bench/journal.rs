@@ -1,5 +1,6 @@
 //! The journal: appending, replaying, and asking for the status of a long one.
 
+use futures_util::FutureExt as _;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
@@ -162,11 +163,11 @@ fn append() -> (Duration, Duration) {
                     let cleared =
                         Cleared::without_gate(Gate::None, place.clone(), action, change, before).unwrap();
                     let hosts = place.host.iter().cloned().collect();
-                    timed(|| journal.intend(cleared, hosts).unwrap())
+                    timed(|| journal.intend(cleared, hosts).now_or_never().unwrap().unwrap())
                 }
                 Record::Trial { .. } => {
                     let hosts = place.host.iter().cloned().collect();
-                    timed(|| journal.begin_trial(place.clone(), hosts).unwrap())
+                    timed(|| journal.begin_trial(place.clone(), hosts).now_or_never().unwrap().unwrap())
                 }
                 other => timed(|| journal.append(other).unwrap()),
             });

@@ -156,6 +156,7 @@ fn world(sshd: &Sshd) -> World {
         s3: None,
         postgres: None,
         hcloud: None,
+        mirror: None,
         pgbackrest: None,
         age: None,
         digest: Digest::ZERO,

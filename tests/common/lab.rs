@@ -104,6 +104,20 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// A folder of another machine: nothing in it but what somebody keeps apart from the workspace, the secrets and the
+    /// certificate authority.
+    pub(crate) fn elsewhere(&self, secrets_of: &Path) -> Workspace<'_> {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        for kept in ["secrets", "lab-ca.pem"] {
+            let copied =
+                Command::new("cp").arg("-a").arg(secrets_of.join(kept)).arg(dir.path()).status().unwrap();
+            assert!(copied.success());
+        }
+        Workspace { lab: self, dir }
+    }
+}
+
 impl Drop for Lab {
     fn drop(&mut self) {
         let ran = self.lab(&["down"]);

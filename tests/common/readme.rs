@@ -18,6 +18,12 @@ pub(crate) const IN_THE_LAB: &[&str] = &[
     "hactl report",
 ];
 
+/// Those that need a mirror, with the addresses of the example: run in the lab, by `tests/lab/mirror.rs`.
+pub(crate) const WITH_A_MIRROR: &[&str] = &[
+    "hactl journal mirror --make-bucket",
+    "hactl resume --from-mirror s3://acme-state/cell0 --mirror-endpoint https://objects.example",
+];
+
 /// Those that need nothing but hactl itself.
 pub(crate) const ANYWHERE: &[&str] =
     &["hactl kinds", "hactl runbook eject cell0", "hactl schema", "hactl explain", "hactl man man1"];

@@ -179,6 +179,61 @@ fn a_disk_that_fails_stops_a_whole_phase() {
     }
 }
 
+/// With a mirror: killed anywhere, also in each call to the bucket, and each time gone on with twice, by the machine and
+/// by another one that has only what the bucket holds.
+fn mirrored(kind: Kind, fault: Fault, job: Job) {
+    let sweep = Sweep::one(kind, Gate::Confirm);
+    let wrong = sweep.sweep(&Model::new(fault, here(), Lands::Late, None).mirrored(), job, 1);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let histories = *sweep.histories.borrow();
+    assert!(histories > 40, "only {histories} histories");
+}
+
+#[test]
+fn a_machine_with_a_mirror_is_killed_or_lost_anywhere() {
+    for kind in [Kind::Set, Kind::Halves, Kind::Restart, Kind::Insert, Kind::Blind] {
+        for fault in [Fault::Nothing, Fault::DropBefore] {
+            mirrored(kind, fault, Job::Run);
+        }
+    }
+}
+
+#[test]
+fn a_machine_with_a_mirror_is_killed_or_lost_while_it_takes_back() {
+    for kind in [Kind::Set, Kind::Halves] {
+        mirrored(kind, Fault::Nothing, Job::RollBack);
+    }
+}
+
+#[test]
+fn a_whole_phase_with_a_mirror_is_killed_or_lost_anywhere() {
+    let sweep = runbook();
+    let wrong = sweep.sweep(&Model::new(Fault::Nothing, None, Lands::Late, None).mirrored(), Job::Run, 1);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_bucket_that_is_not_reached_stops_every_kind_before_its_effect() {
+    for kind in [Kind::Set, Kind::Halves, Kind::Restart, Kind::Insert, Kind::Blind] {
+        let sweep = Sweep::one(kind, Gate::Confirm);
+        for job in [Job::Run, Job::RollBack] {
+            let model = Model::new(Fault::Nothing, None, Lands::Late, None).mirrored();
+            let wrong = sweep.sweep_bucket(&model, job);
+            assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        }
+        let histories = *sweep.histories.borrow();
+        assert!(histories > 20, "only {histories} histories");
+    }
+}
+
+#[test]
+fn control_an_effect_that_the_mirror_does_not_know_of_is_noticed() {
+    let sweep = Sweep::one(Kind::Set, Gate::None);
+    let model = |without| Model::new(Fault::Nothing, here(), Lands::Late, without).mirrored();
+    let wrong = sweep.sweep(&model(Some(Guard::Mirror)), Job::Run, 0);
+    assert!(wrong.iter().any(|what| what.contains("before its record was in the mirror")), "{wrong:?}");
+}
+
 #[test]
 fn control_a_disk_that_swallows_a_failed_fsync_is_noticed() {
     let sweep = Sweep::one(Kind::Set, Gate::None);

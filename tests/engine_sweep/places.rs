@@ -81,6 +81,7 @@ impl Bench {
             calls: RefCell::new(0),
             killed: Rc::default(),
             was_killed: RefCell::new(false),
+            bucket: None,
         };
         let evidence = EvidenceStore::new(dir, Rc::new(Redactor::new()));
         Self { _folder: folder, journal, evidence, clock, world, approver: Slow(Cell::new(0)) }

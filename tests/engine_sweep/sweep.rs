@@ -1,6 +1,7 @@
 //! The sweep itself: starts processes over the model world, kills them, starts them again, and judges what is left.
 
 mod disk;
+pub(crate) mod mirror;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ use hactl::journal::{Holder, Journal, Lines, Lock, RunState, StateDir};
 use hactl::name::{FleetName, HostName, PhaseId, RunId, RunbookName, StepId};
 use hactl::redact::Redactor;
 use hactl::runbook::Gate;
+
+use mirror::Deadly;
 
 use crate::world::{Fault, Guard, Kind, Model, TIMEOUT, Thing, When, World};
 
@@ -54,6 +57,8 @@ enum Crash {
     Disk(usize, usize),
     /// In a call of the seam.
     Seam(usize, When),
+    /// In a call to the mirror's bucket.
+    Bucket(usize, When),
 }
 
 /// How a process ended.
@@ -174,9 +179,14 @@ impl Sweep {
     fn process_on(&self, disk: FakeDisk, model: &mut Model, job: Job, crash: Crash) -> (End, FakeDisk) {
         let mut kill = None;
         match crash {
-            Crash::Never => {}
+            Crash::Never | Crash::Bucket(..) => {}
             Crash::Disk(call, after) => disk.fail_at(call, DiskFault::Killed(after)),
             Crash::Seam(call, when) => kill = Some((call, when)),
+        }
+        let killed = Rc::<tokio::sync::Notify>::default();
+        let bucket = model.mirror.clone().map(|objects| Deadly::new(objects, crash, Rc::clone(&killed)));
+        if let (Some(bucket), Some((call, fault))) = (&bucket, model.bucket_fault) {
+            bucket.inner.fail_at(call, fault);
         }
         let world = World {
             model: RefCell::new(model.clone()),
@@ -184,17 +194,19 @@ impl Sweep {
             disk: disk.clone(),
             kill,
             calls: RefCell::new(0),
-            killed: Rc::default(),
+            killed,
             was_killed: RefCell::new(false),
+            bucket: bucket.as_ref().map(|bucket| bucket.inner.clone()),
         };
         let result = self.runtime.block_on(async {
             tokio::select! {
                 biased;
                 () = world.killed.notified() => Ok(()),
-                result = self.work(&world, job) => result,
+                result = self.work(&world, job, bucket.as_ref()) => result,
             }
         });
-        let end = if disk.is_dead() || *world.was_killed.borrow() {
+        let in_bucket = bucket.as_ref().is_some_and(|bucket| *bucket.was_killed.borrow());
+        let end = if disk.is_dead() || *world.was_killed.borrow() || in_bucket {
             End::Killed
         } else {
             match result {
@@ -203,17 +215,26 @@ impl Sweep {
             }
         };
         *model = world.model.into_inner();
+        if let Some(bucket) = bucket {
+            model.bucket_calls = bucket.inner.calls();
+            model.mirror = Some(bucket.inner.objects());
+        }
         (end, disk)
     }
 
-    async fn work(&self, world: &World, job: Job) -> Result<()> {
+    async fn work(&self, world: &World, job: Job, bucket: Option<&Deadly>) -> Result<()> {
         let disk: Box<dyn Disk> = match world.model.borrow().without {
             Some(Guard::Fsync) => Box::new(Lying(world.disk.clone())),
             Some(_) | None => Box::new(world.disk.clone()),
         };
         let holder = Holder::this_process(operator(), "2026-11-21T12:00:00Z".parse().unwrap(), "sweep");
         let (journal, _) = Journal::open_on(disk, Lock::take(&self.dir, holder)?, self.clock.clone())?;
+        if let Some(bucket) = bucket {
+            self.mirror(&journal, &world.disk, bucket, world.model.borrow().without);
+            journal.mirrored().await?;
+        }
         if journal.state().run().is_none() {
+            self.evidence.put("runbook", b"")?;
             journal.append(Record::RunStarted {
                 run: RunId::new("run-1").unwrap(),
                 fleet: FleetName::new("model").unwrap(),
@@ -235,6 +256,12 @@ impl Sweep {
             interrupt: Interrupt::default(),
             operator: operator(),
         };
+        self.do_job(&driver, world, job).await?;
+        journal.mirrored().await
+    }
+
+    async fn do_job(&self, driver: &Driver<'_, World, Yes, Nobody>, world: &World, job: Job) -> Result<()> {
+        let journal = driver.journal;
         match job {
             Job::Run => driver.run_phase(&PhaseId::new("0").unwrap(), "model", &self.steps).await,
             Job::Verify => {
@@ -272,6 +299,7 @@ impl Sweep {
                 End::Done => {
                     model.land();
                     self.check(model, &bytes, job, story);
+                    self.check_mirror(model, &bytes, story);
                     if matches!(job, Job::GiveUp | Job::GivingUp | Job::RollBack) {
                         self.check_nothing_was_begun(&begun, &bytes, story);
                     }
@@ -393,6 +421,7 @@ impl Sweep {
                 self.go_on(after, &disk, job, depth, &story);
             }
         }
+        self.explore_bucket(model, bytes, job, depth, story);
         for when in [When::Before, When::InFlight, When::After] {
             // A call that has no such moment is passed over; the end is where no call has that number any more.
             let mut missed = 0;
@@ -422,6 +451,7 @@ impl Sweep {
             return;
         }
         self.explore(&model, &disk.live(), job, depth - 1, story);
+        self.lose_machine(&model, job, story);
         if disk.durable() != disk.live() {
             self.explore(&model, &disk.durable(), job, 0, &format!("{story} and the power cut"));
         }

@@ -14,10 +14,13 @@ use hactl::engine::seam::{Resolved, Steps, Task};
 use hactl::journal::fake::FakeDisk;
 use hactl::journal::record::{Before, Change, Observed, OutputValue, Outputs, Place};
 use hactl::journal::{AttemptLabel, IntentRecorded, RollbackRecorded, RunState, TrialRecorded};
+use hactl::mirror::memory::MemoryBucket;
 use hactl::name::{HostName, OutputName};
 use hactl::step::{Effect, Evidence, Failure, Findings, WayBack};
 use serde_json::json;
 use tokio::sync::Notify;
+
+use crate::sweep::mirror::{Objects, journal_in};
 
 /// The synthetic kinds: each is a way of being recognised afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +109,8 @@ pub(crate) enum Guard {
     Fsync,
     /// Undoing restores what was there before the *first* intent.
     FirstBefore,
+    /// Nothing is begun that the mirror does not know of.
+    Mirror,
 }
 
 /// Where in a call of the seam the process is killed.
@@ -147,6 +152,12 @@ pub(crate) struct Model {
     pub(crate) lands: Lands,
     pub(crate) without: Option<Guard>,
     pub(crate) wrong: Vec<String>,
+    /// What the mirror's bucket holds, where there is one.
+    pub(crate) mirror: Option<Objects>,
+    /// What one call to the bucket meets.
+    pub(crate) bucket_fault: Option<(usize, hactl::mirror::memory::Fault)>,
+    /// How many calls to the bucket the last process made.
+    pub(crate) bucket_calls: usize,
     /// What the newest intent saw.
     newest: BTreeMap<Place, (u32, u32)>,
     flying: Vec<Command>,
@@ -164,11 +175,19 @@ impl Model {
             lands,
             without,
             wrong: Vec::new(),
+            mirror: None,
+            bucket_fault: None,
+            bucket_calls: 0,
             newest: BTreeMap::new(),
             flying: Vec::new(),
             claimed: BTreeSet::new(),
             void: BTreeSet::new(),
         }
+    }
+
+    /// The same world, with a mirror that is empty yet.
+    pub(crate) fn mirrored(self) -> Self {
+        Self { mirror: Some(Objects::new()), ..self }
     }
 
     pub(crate) fn thing(&self, place: &Place) -> Thing {
@@ -239,6 +258,7 @@ pub(crate) struct World {
     pub(crate) calls: RefCell<usize>,
     pub(crate) killed: Rc<Notify>,
     pub(crate) was_killed: RefCell<bool>,
+    pub(crate) bucket: Option<MemoryBucket>,
 }
 
 fn lost(why: &str) -> Error {
@@ -280,6 +300,14 @@ impl World {
         let durable = self.disk.durable();
         if !durable.windows(wanted.len()).any(|w| w == wanted.as_bytes()) {
             self.model.borrow_mut().wrong.push(format!("an effect before its record was durable: {wanted}"));
+        }
+        let Some(bucket) = &self.bucket else { return };
+        let there = journal_in(&bucket.objects());
+        if !there.windows(wanted.len()).any(|w| w == wanted.as_bytes()) {
+            self.model
+                .borrow_mut()
+                .wrong
+                .push(format!("an effect before its record was in the mirror: {wanted}"));
         }
     }
 

@@ -15,6 +15,7 @@ mod common;
 mod health;
 mod kills;
 mod machines;
+mod mirror;
 mod others;
 mod outside;
 mod phase0;
@@ -46,6 +47,7 @@ const TESTS: &[&[Test]] = &[
     others::TESTS,
     health::TESTS,
     slice::TESTS,
+    mirror::TESTS,
     sign::TESTS,
     ssh::TESTS,
     strings::TESTS,

@@ -81,6 +81,7 @@ impl Bench {
             }),
             postgres: None,
             hcloud: None,
+            mirror: None,
             pgbackrest: None,
             age: Some(AgeConfig {
                 recipients: vec![identity.to_public().to_string()],
@@ -134,7 +135,7 @@ impl Bench {
         self.journal.append(Record::Observed { place: self.place.clone(), observed }).unwrap();
         let action = Digest::of_json(kind).unwrap();
         let cleared = Cleared::without_gate(Gate::None, self.place.clone(), action, change, before).unwrap();
-        let intent = self.journal.intend(cleared, Vec::new()).unwrap();
+        let intent = self.journal.intend(cleared, Vec::new()).await.unwrap();
         let attempt = intent.attempt();
         let place = self.place.clone();
         let outcome = kind.apply(&self.world.hands(&intent)).await;
@@ -165,12 +166,12 @@ impl Bench {
     }
 
     pub(crate) async fn verify<K: StepKind>(&self, kind: &K) -> Result<Evidence> {
-        let trial = self.journal.begin_trial(self.place.clone(), Vec::new()).unwrap();
+        let trial = self.journal.begin_trial(self.place.clone(), Vec::new()).await.unwrap();
         kind.verify(&self.world.trial(&trial)).await
     }
 
     pub(crate) async fn undo<K: StepKind>(&self, kind: &K) -> Result<(), Failure> {
-        let rollback = self.journal.begin_rollback(self.place.clone(), Vec::new()).unwrap();
+        let rollback = self.journal.begin_rollback(self.place.clone(), Vec::new()).await.unwrap();
         kind.undo(&self.world.undoing(&rollback)).await
     }
 

@@ -10,6 +10,7 @@ mod bench;
 mod client;
 mod faults;
 mod kinds;
+mod mirror;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ type Case = (&'static str, fn(&Weed));
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
-    let cases = [client::CASES, faults::CASES, kinds::CASES].concat();
+    let cases = [client::CASES, faults::CASES, kinds::CASES, mirror::CASES].concat();
     let missing = weed::binary().err();
     // Started here and not in a test: it ends with the thread that started it.
     let weed = Arc::new((missing.is_none() && !arguments.list).then(Weed::start));

@@ -139,6 +139,7 @@ fn world(dir: &Path, ssh: Ssh, hosts: Vec<Host>) -> World {
         s3: None,
         postgres: None,
         hcloud: None,
+        mirror: None,
         pgbackrest: None,
         age: None,
         digest: Digest::ZERO,

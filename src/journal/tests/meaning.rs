@@ -1,5 +1,6 @@
 use std::rc::Rc;
 
+use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 
 use super::super::token::Purpose;
@@ -52,7 +53,11 @@ fn an_intent_without_an_outcome_stays_one_until_a_record_says_otherwise() {
     let journal = started(&bench, &disk);
     let here = place("wal-archive", Some("node-1"));
     journal.append(observed(&here, not_applied(1))).unwrap();
-    let intent = journal.intend(cleared(&here, None), vec![HostName::new("node-1").unwrap()]).unwrap();
+    let intent = journal
+        .intend(cleared(&here, None), vec![HostName::new("node-1").unwrap()])
+        .now_or_never()
+        .unwrap()
+        .unwrap();
     assert_eq!(intent.label().to_string(), "a1");
     assert_eq!((journal.hold().last().seq.0, intent.epoch()), (3, Epoch::FIRST));
     assert_eq!(intent.run().as_str(), "run-1");
@@ -75,7 +80,10 @@ fn an_intent_without_an_outcome_stays_one_until_a_record_says_otherwise() {
         by: None,
     };
     journal.append(decided).unwrap();
-    assert_eq!(journal.intend(cleared(&here, None), vec![]).unwrap().label().to_string(), "a2");
+    assert_eq!(
+        journal.intend(cleared(&here, None), vec![]).now_or_never().unwrap().unwrap().label().to_string(),
+        "a2"
+    );
 }
 
 #[test]
@@ -91,15 +99,24 @@ fn tokens_have_no_other_way() {
     ] {
         assert_eq!(journal.append(record).unwrap_err().code(), codes::INTERNAL);
     }
-    assert!(journal.begin_trial(here.clone(), vec![]).is_err(), "nothing is there to be tried");
-    assert!(journal.begin_rollback(here.clone(), vec![]).is_err(), "nothing is there to be undone");
-    let intent = journal.intend(cleared(&here, None), vec![]).unwrap();
+    assert!(
+        journal.begin_trial(here.clone(), vec![]).now_or_never().unwrap().is_err(),
+        "nothing is there to be tried"
+    );
+    assert!(
+        journal.begin_rollback(here.clone(), vec![]).now_or_never().unwrap().is_err(),
+        "nothing is there to be undone"
+    );
+    let intent = journal.intend(cleared(&here, None), vec![]).now_or_never().unwrap().unwrap();
     let (attempt, outputs) = (intent.attempt(), Outputs::new());
     journal.append(Record::Applied { place: here.clone(), attempt, outputs }).unwrap();
-    let trial = journal.begin_trial(here.clone(), vec![]).unwrap();
+    let trial = journal.begin_trial(here.clone(), vec![]).now_or_never().unwrap().unwrap();
     assert_eq!((trial.label().to_string(), trial.label().purpose), ("v1".to_owned(), Purpose::Trial));
-    assert_eq!(journal.begin_rollback(here.clone(), vec![]).unwrap().label().to_string(), "u1");
-    let again = journal.begin_rollback(here, vec![]).unwrap();
+    assert_eq!(
+        journal.begin_rollback(here.clone(), vec![]).now_or_never().unwrap().unwrap().label().to_string(),
+        "u1"
+    );
+    let again = journal.begin_rollback(here, vec![]).now_or_never().unwrap().unwrap();
     assert_eq!(again.label().to_string(), "u2");
     assert_eq!(again.before(), Some(&Before(serde_json::json!(7))));
 }
@@ -109,7 +126,9 @@ fn an_approval_counts_while_it_stands_in_the_journal() {
     let (bench, disk) = (Bench::new(), FakeDisk::default());
     let journal = started(&bench, &disk);
     let here = place("wal-archive", Some("node-1"));
-    let refused = |journal: &Journal| journal.intend(cleared(&here, Some("b")), vec![]).unwrap_err().code();
+    let refused = |journal: &Journal| {
+        journal.intend(cleared(&here, Some("b")), vec![]).now_or_never().unwrap().unwrap_err().code()
+    };
     journal.append(observed(&here, not_applied(1))).unwrap();
     assert_eq!(refused(&journal), codes::APPROVAL_UNKNOWN, "never recorded");
     journal.append(Record::Approved(approval(&here, "b"))).unwrap();
@@ -123,7 +142,7 @@ fn an_approval_counts_while_it_stands_in_the_journal() {
     bench.clock.advance(SignedDuration::from_hours(26));
     assert_eq!(refused(&journal), codes::APPROVAL_UNKNOWN, "expired");
     bench.clock.advance(SignedDuration::from_hours(-25));
-    let intent = journal.intend(cleared(&here, Some("b")), vec![]).unwrap();
+    let intent = journal.intend(cleared(&here, Some("b")), vec![]).now_or_never().unwrap().unwrap();
     let (attempt, outputs) = (intent.attempt(), Outputs::new());
     journal.append(Record::Applied { place: here.clone(), attempt, outputs: outputs.clone() }).unwrap();
     assert!(journal.state().approval(&Digest::of("b"), noon()).unwrap().is_some());
@@ -143,7 +162,7 @@ fn a_clock_that_is_behind_any_record_opens_no_journal() {
         // Within a process that was begun in time, outcomes are still recorded: an effect without one is a doubt.
         bench.clock.advance(SignedDuration::from_hours(-3));
         journal.append(observed(&here, not_applied(1))).unwrap();
-        let error = journal.intend(cleared(&here, Some("b")), vec![]).unwrap_err();
+        let error = journal.intend(cleared(&here, Some("b")), vec![]).now_or_never().unwrap().unwrap_err();
         assert_eq!(
             error.code(),
             codes::CLOCK_BEHIND,
@@ -230,7 +249,7 @@ fn a_new_run_begins_afresh_but_forgets_no_doubt_and_no_way_back() {
     let here = place("wal-archive", Some("node-1"));
     journal.append(observed(&here, not_applied(1))).unwrap();
     journal.append(Record::Approved(approval(&place("later", None), "ahead"))).unwrap();
-    let attempt = journal.intend(cleared(&here, None), vec![]).unwrap().attempt();
+    let attempt = journal.intend(cleared(&here, None), vec![]).now_or_never().unwrap().unwrap().attempt();
     assert!(journal.append(run_started("run-2")).unwrap_err().one_line().contains("1 places are in doubt"));
     journal.append(Record::Applied { place: here.clone(), attempt, outputs: Outputs::new() }).unwrap();
     journal.append(Record::Proven(proof(noon()))).unwrap();
@@ -309,7 +328,9 @@ fn every_record_is_told_after_it_is_durable() {
             | Event::Stopping
             | Event::NotifyFailed { .. }
             | Event::FilesChanged(_)
-            | Event::FilesUnreadable { .. } => None,
+            | Event::FilesUnreadable { .. }
+            | Event::MirrorBehind { .. }
+            | Event::MirrorCaughtUp { .. } => None,
         })
         .collect();
     assert_eq!(records, story());

@@ -32,14 +32,20 @@ pub struct Faults(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<(&'static str, Fault)>,
+    /// The method, how many requests of it pass first, and what the next one meets.
+    waiting: VecDeque<(&'static str, usize, Fault)>,
     seen: Vec<String>,
 }
 
 impl Faults {
     /// The next request with this method (`PUT`, `DELETE`, `GET`, `HEAD`) meets this fault.
     pub fn on_next(&self, method: &'static str, fault: Fault) {
-        self.lock().waiting.push_back((method, fault));
+        self.on_nth(method, 0, fault);
+    }
+
+    /// So many requests with this method pass, and the one after them meets this fault.
+    pub fn on_nth(&self, method: &'static str, nth: usize, fault: Fault) {
+        self.lock().waiting.push_back((method, nth, fault));
     }
 
     /// How many faults still wait: none, once they have all happened.
@@ -60,8 +66,14 @@ impl Faults {
         let path = uri.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
         let seen = format!("{} {}", request.method(), path.unwrap_or(uri));
         state.seen.push(seen);
-        let at = state.waiting.iter().position(|(method, _)| *method == request.method())?;
-        state.waiting.remove(at).map(|(_, fault)| fault)
+        let at = state.waiting.iter().position(|(method, ..)| *method == request.method())?;
+        match state.waiting.get_mut(at) {
+            Some((_, first, _)) if *first > 0 => {
+                *first -= 1;
+                None
+            }
+            _now => state.waiting.remove(at).map(|(_, _, fault)| fault),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

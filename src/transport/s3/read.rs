@@ -135,6 +135,26 @@ impl S3Client {
         }
     }
 
+    /// The keys under a prefix, in their order; with `after`, only those behind that key.
+    ///
+    /// # Errors
+    /// The server could not be asked, or there is no bucket.
+    pub async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
+        let mut keys = Vec::new();
+        let mut more = None;
+        loop {
+            let listed = self.0.reads.list_objects_v2().bucket(self.bucket_name()).prefix(prefix);
+            let listed = listed.set_start_after(after.map(ToOwned::to_owned)).set_continuation_token(more);
+            let page = listed.send().await;
+            let page = page.map_err(|e| explain(self, Doing::Read("list"), Some(prefix), e))?;
+            keys.extend(page.contents().iter().filter_map(|object| object.key().map(ToOwned::to_owned)));
+            more = page.next_continuation_token().map(ToOwned::to_owned);
+            if page.is_truncated() != Some(true) || more.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+
     /// All versions and deletion marks under a prefix, at most so many; where the server knows no versions, the objects.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ use std::rc::Rc;
 const READ: &str = include_str!("owner.sh");
 const PRUNE: &str = concat!(include_str!("common.sh"), include_str!("prune.sh"));
 
+const RAISE: &str = concat!(include_str!("common.sh"), include_str!("raise.sh"));
+
 /// More than an owner file has.
 const OWNER_LIMIT: usize = 64 * 1024;
 
@@ -158,6 +160,19 @@ impl Ssh {
     /// # Errors
     /// The host cannot be asked, or belongs to somebody else.
     pub async fn prune(&self, host: &Host, standing: &Standing) -> Result<()> {
+        self.tell(host, standing, Tell { script: PRUNE, name: "hactl-prune", done: "pruned" }).await
+    }
+
+    /// Writes a host's owner file for this hold and its epoch, so that whoever holds a lower one is refused there from
+    /// now on, whatever he sends.
+    ///
+    /// # Errors
+    /// The host cannot be asked, or belongs to somebody else.
+    pub async fn raise(&self, host: &Host, standing: &Standing) -> Result<()> {
+        self.tell(host, standing, Tell { script: RAISE, name: "hactl-raise", done: "raised" }).await
+    }
+
+    async fn tell(&self, host: &Host, standing: &Standing, what: Tell) -> Result<()> {
         let Some(run) = &standing.run else { return Ok(()) };
         loop {
             let marker = self.marker()?;
@@ -173,12 +188,12 @@ impl Ssh {
                 hold,
                 vouched,
             ];
-            let line = self.root_script(host, PRUNE, "hactl-prune", &arguments);
+            let line = self.root_script(host, what.script, what.name, &arguments);
             let answer = self.ask_twice(host, &line, &[], OWNER_LIMIT, SETUP_LIMIT).await?;
             let said = String::from_utf8_lossy(&answer.stdout);
             let said = said.lines().find_map(|line| line.strip_prefix(&marker)?.strip_prefix(' '));
             match said.map(|said| said.split_once(' ').unwrap_or((said, ""))) {
-                Some(("pruned", _)) => {
+                Some((word, _)) if word == what.done => {
                     self.vouched.borrow_mut().insert(host.name.clone(), sum);
                     return Ok(());
                 }
@@ -190,13 +205,22 @@ impl Ssh {
                 }
                 Some(_) | None => {
                     return Err(self.no_marker(host, &answer).unwrap_or_else(|| {
-                        Error::new(codes::SSH_LOST, "the connection was lost while old attempts were removed")
-                            .host(&host.name)
+                        let what = format!("the connection was lost during {}", what.name);
+                        Error::new(codes::SSH_LOST, what).host(&host.name)
                     }));
                 }
             }
         }
     }
+}
+
+/// A script that changes the owner file.
+#[derive(Clone, Copy)]
+struct Tell {
+    script: &'static str,
+    name: &'static str,
+    /// What it says once it has.
+    done: &'static str,
 }
 
 #[cfg(test)]
