@@ -85,6 +85,12 @@ _hactl() {
             hactl__subcmd__journal,verify)
                 cmd="hactl__subcmd__journal__subcmd__verify"
                 ;;
+            hactl__subcmd__lab,cloud)
+                cmd="hactl__subcmd__lab__subcmd__cloud"
+                ;;
+            hactl__subcmd__lab,cloud-serve)
+                cmd="hactl__subcmd__lab__subcmd__cloud__subcmd__serve"
+                ;;
             hactl__subcmd__lab,cut)
                 cmd="hactl__subcmd__lab__subcmd__cut"
                 ;;
@@ -472,8 +478,60 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__lab)
-            opts="-h --name --workspace --output --yes --help up down status snapshot restore kill start cut heal power-cut enter ssh"
+            opts="-h --name --workspace --output --yes --help up down status cloud cloud-serve snapshot restore kill start cut heal power-cut enter ssh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__lab__subcmd__cloud)
+            opts="-h --name --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hactl__subcmd__lab__subcmd__cloud__subcmd__serve)
+            opts="-h --name --workspace --output --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -9,10 +9,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
+use secrecy::ExposeSecret as _;
 
 use crate::cli::Global;
 use crate::clock::{Clock as _, SystemClock};
 use crate::diagnostic::{Error, Exit, Result, codes};
+use crate::lab::cloud::Access;
 use crate::lab::{Lab, LabName, Link, Progress, Reality, Running, Scene, WorkspaceFor};
 use crate::name::HostName;
 
@@ -42,6 +44,11 @@ pub enum LabCommand {
     Down,
     /// Show what is there, which parts are real, and the snapshots
     Status,
+    /// Show where the lab's cloud API is, and a token for it
+    Cloud,
+    /// Be the lab's cloud; the lab starts it
+    #[command(hide = true)]
+    CloudServe,
     /// Shut all machines down, keep their disks under a name, start them again
     Snapshot {
         /// The snapshot's name
@@ -113,6 +120,13 @@ pub fn run(args: &LabArgs, global: &Global) -> Result<u8> {
         }
         LabCommand::Down => lab.down()?,
         LabCommand::Status => status(&lab)?,
+        LabCommand::Cloud => {
+            let access = Access::of(&lab)?;
+            say(&format!("endpoint  {}", access.endpoint))?;
+            say(&format!("token     {}", access.token.expose_secret()))?;
+            say(&format!("CA        {}", access.ca.display()))?;
+        }
+        LabCommand::CloudServe => crate::lab::cloud::serve(&lab)?,
         LabCommand::Snapshot { snapshot } => {
             let began = Instant::now();
             lab.snapshot(snapshot, SystemClock.now(), &|progress| show(&progress, began))?;
@@ -159,6 +173,19 @@ fn status(lab: &Lab) -> Result<()> {
         };
         let (name, address) = (&seen.machine.name, seen.machine.address);
         say(&format!("  {name:<10} {address:<15} {running:<8} {word}: {what}"))?;
+    }
+    if let Some(cloud) = &status.cloud {
+        let word = |running| if running == Running::Yes { "running" } else { "off" };
+        let what = match cloud.reality {
+            Reality::Real(what) => format!("real: {what}"),
+            Reality::StandIn(what) => format!("stand-in: {what}"),
+        };
+        say(&format!("  {:<10} {:<15} {:<8} {what}", "cloud", cloud.address, word(cloud.running)))?;
+        for server in &cloud.servers {
+            let address = server.address.map(|a| a.to_string()).unwrap_or_default();
+            let what = "real: Debian 13 whatever its image, made through the cloud";
+            say(&format!("  {:<10} {address:<15} {:<8} {what}", server.name, word(server.running)))?;
+        }
     }
     for snapshot in &status.snapshots {
         say(&format!("  snapshot {} of {:.0}", snapshot.name, snapshot.at))?;

@@ -20,17 +20,23 @@ const BASE: &str = "systemd,systemd-sysv,dbus,openssh-server,iproute2,iputils-pi
 /// Served by the local repository: what runbooks install, with everything these depend on.
 const REPOSITORY: &str = "postgresql-17 postgresql-client-17 pgbackrest rclone age zstd jq";
 
+/// Served by it too, and installed in layers of their own: what servers and load balancers of the cloud begin with.
+const CLOUD: &str = "cloud-init haproxy";
+
 /// Everything that decides what is in the image.
 pub(crate) const RECIPE: &[&str] = &[
     SUITE,
     WEED,
     BASE,
     REPOSITORY,
+    CLOUD,
     include_str!("recipe/in-root.sh"),
     include_str!("recipe/base.sh"),
     include_str!("recipe/repository.sh"),
     include_str!("recipe/single-server.sh"),
     include_str!("recipe/single-server.sql"),
+    include_str!("recipe/cloud.sh"),
+    include_str!("recipe/balancer.sh"),
 ];
 
 /// One part of the build: what it makes, and how.
@@ -43,6 +49,7 @@ pub(crate) fn build(dir: &Path, progress: &dyn Fn(Progress)) -> Result<()> {
         ("the local package repository", repository),
         ("the object store", object_store),
         ("the single server with its databases", single_server),
+        ("the cloud's servers and load balancers", cloud),
     ];
     for (n, (what, make)) in parts.iter().enumerate() {
         progress(Progress::Building { part: n + 1, of: parts.len(), what });
@@ -73,7 +80,7 @@ fn base(dir: &Path) -> Result<()> {
 
 fn repository(dir: &Path) -> Result<()> {
     let at = InRoot { root: &dir.join("base"), repo: Some(&dir.join("repo")), layer: None };
-    at.run(include_str!("recipe/repository.sh"), &[REPOSITORY])
+    at.run(include_str!("recipe/repository.sh"), &[&format!("{REPOSITORY} {CLOUD}")])
 }
 
 fn object_store(dir: &Path) -> Result<()> {
@@ -100,7 +107,25 @@ fn single_server(dir: &Path) -> Result<()> {
     let sql = include_str!("recipe/single-server.sql");
     let script = include_str!("recipe/single-server.sh");
     at.run(&format!("cat > /tmp/single-server.sql <<'END OF SQL'\n{sql}\nEND OF SQL\n{script}"), &[])?;
-    for scratch in ["single-server.work", "single-server.root"].map(|name| dir.join(name)) {
+    tidy(dir, "single-server")
+}
+
+fn cloud(dir: &Path) -> Result<()> {
+    for (name, script) in
+        [("cloud", include_str!("recipe/cloud.sh")), ("balancer", include_str!("recipe/balancer.sh"))]
+    {
+        let layer = dir.join(name);
+        let at = InRoot { root: &dir.join("base"), repo: Some(&dir.join("repo")), layer: Some(&layer) };
+        at.run(script, &[])?;
+        tidy(dir, name)?;
+    }
+    Ok(())
+}
+
+/// Removes what filling a layer leaves beside it.
+fn tidy(dir: &Path, layer: &str) -> Result<()> {
+    for part in ["work", "root"] {
+        let scratch = dir.join(format!("{layer}.{part}"));
         fs::remove_dir_all(&scratch).map_err(io("remove", &scratch))?;
     }
     Ok(())

@@ -57,8 +57,17 @@ fn make(group: &Path) -> bool {
 
 /// Every process in any group of the lab.
 pub(crate) fn processes(lab: &LabName) -> Vec<i32> {
+    processes_in(lab_groups(lab))
+}
+
+/// Every process in the groups of one machine: those of its system, and what holds it.
+pub(crate) fn processes_of(lab: &LabName, machine: &HostName) -> Vec<i32> {
+    processes_in(lab_groups(lab).into_iter().map(|group| group.join(machine.as_str())).collect())
+}
+
+fn processes_in(groups: Vec<PathBuf>) -> Vec<i32> {
     let mut all = Vec::new();
-    for group in lab_groups(lab) {
+    for group in groups {
         collect(&group, &mut |group| {
             let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
             all.extend(text.lines().filter_map(|l| l.trim().parse::<i32>().ok()).filter(|pid| *pid > 0));

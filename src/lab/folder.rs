@@ -7,7 +7,7 @@ use std::path::Path;
 use super::exec::io;
 use super::image::Image;
 use super::state::{MachineKind, State, replace};
-use super::{machine, store};
+use super::{cloud, machine, store};
 use crate::diagnostic::Result;
 
 /// Makes it.
@@ -19,13 +19,16 @@ pub(crate) fn prepare(dir: &Path, state: &State, image: &Image) -> Result<()> {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(io("protect", dir))?;
     let link = dir.join("image");
     std::os::unix::fs::symlink(&image.dir, &link).map_err(io("make", &link))?;
+    if state.scene.has_cloud() {
+        cloud::prepare(dir)?;
+    }
     machine::make_key(&dir.join("keys/id_ed25519"), "operator of the lab")?;
     let mut known_hosts = String::new();
     for there in &state.machines {
         match there.kind {
             MachineKind::Debian => {}
             MachineKind::ObjectStore => {
-                store::prepare(&dir.join("keys"), there)?;
+                store::prepare(&dir.join("keys"), there, state.gateway())?;
                 continue;
             }
         }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::exec::{Tool, io, wait_until};
 use super::state::{MachineKind, MachineState, State};
-use super::{cgroup, network, store};
+use super::{cgroup, cloud, network, store};
 use crate::diagnostic::{Error, Result, codes};
 
 /// The operator on every machine: may use sudo, is not root, as in production.
@@ -80,6 +80,9 @@ pub(crate) fn hosts(state: &State) -> String {
             MachineKind::ObjectStore => format!("{} {}", store::NAME, store::BUCKET_NAME),
         };
         text.push_str(&format!("{} {names}\n", machine.address));
+    }
+    if state.scene.has_cloud() {
+        text.push_str(&format!("{} {}\n", state.gateway(), cloud::NAME));
     }
     text
 }
@@ -170,7 +173,12 @@ pub(crate) fn in_namespace(namespace: &str) -> Vec<Pid> {
 
 /// The machine's own PID 1.
 pub(crate) fn first_process(state: &State, machine: &MachineState) -> Option<Pid> {
-    processes(state, machine).into_iter().find(|pid| {
+    first_in(&network::machine_namespace(&state.name, &machine.name))
+}
+
+/// The PID 1 of the machine that is in a network namespace.
+pub(crate) fn first_in(namespace: &str) -> Option<Pid> {
+    in_namespace(namespace).into_iter().find(|pid| {
         let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
         let nested = status.lines().find_map(|l| l.strip_prefix("NSpid:"));
         nested.is_some_and(|l| {

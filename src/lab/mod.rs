@@ -40,7 +40,7 @@ pub use host::{Missing, Need, become_root, install_packages, missing_packages, r
 pub use progress::Progress;
 pub use seal::{enter, is_sealed};
 pub use state::{LabName, Link, MachineKind, MachineState, Power, Scene, Snapshot, State, Work};
-pub use status::{Reality, Running, Seen, Status};
+pub use status::{CloudSeen, CloudServer, Reality, Running, Seen, Status};
 pub use workspace::{WorkspaceFor, give_back};
 
 /// The environment variable that moves the lab's folder, for tests and for machines with a small /var.
@@ -107,6 +107,7 @@ impl Lab {
                     let note = format!("lab {} is up already, with the machines it was made with", self.name);
                     progress(Progress::Note(note));
                 }
+                cloud::ensure(self, &state)?;
                 return Ok(state);
             }
             progress(Progress::Note("removing what an earlier lab left behind".to_owned()));
@@ -131,6 +132,7 @@ impl Lab {
             progress(Progress::Starting(machine.name.clone()));
         }
         self.wait(&state, progress)?;
+        cloud::ensure(self, &state)?;
         state.save_as(Work::Finished, &self.dir)?;
         Ok(state)
     }

@@ -103,6 +103,16 @@ pub enum Scene {
     SingleServer,
 }
 
+impl Scene {
+    /// Whether the lab has a cloud, in which `node-1` is a server.
+    pub(crate) fn has_cloud(&self) -> bool {
+        match self {
+            Self::Empty { .. } => false,
+            Self::SingleServer => true,
+        }
+    }
+}
+
 /// What a machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

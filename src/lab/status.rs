@@ -1,7 +1,9 @@
 //! What a lab is made of now, and which of its parts are real.
 
+use std::net::Ipv4Addr;
+
 use super::state::{MachineKind, MachineState, Snapshot, State};
-use super::{Lab, machine};
+use super::{Lab, cloud, machine};
 use crate::diagnostic::Result;
 
 /// Whether a part of the lab is the thing itself.
@@ -42,6 +44,32 @@ pub struct Status {
     pub machines: Vec<Seen>,
     /// What it can be put back to.
     pub snapshots: Vec<Snapshot>,
+    /// Its cloud, where the scene has one.
+    pub cloud: Option<CloudSeen>,
+}
+
+/// The lab's cloud as it is now.
+#[derive(Debug, Clone)]
+pub struct CloudSeen {
+    /// Where its API is.
+    pub address: Ipv4Addr,
+    /// Whether the API answers.
+    pub running: Running,
+    /// What it is.
+    pub reality: Reality,
+    /// The machines that were made through it.
+    pub servers: Vec<CloudServer>,
+}
+
+/// A machine that was made through the API.
+#[derive(Debug, Clone)]
+pub struct CloudServer {
+    /// Its name.
+    pub name: String,
+    /// Its public address.
+    pub address: Option<Ipv4Addr>,
+    /// Whether it runs.
+    pub running: Running,
 }
 
 impl Lab {
@@ -62,7 +90,8 @@ impl Lab {
             },
         });
         let (machines, snapshots) = (machines.collect(), state.snapshots.clone());
-        Ok(Status { state, machines, snapshots })
+        let cloud = cloud::look(self, &state)?;
+        Ok(Status { state, machines, snapshots, cloud })
     }
 
     /// The names of all labs that have a folder on this computer.

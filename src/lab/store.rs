@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use super::cloud;
 use super::exec::{Tool, io};
 use super::state::{MachineState, replace};
 use crate::diagnostic::{Error, Result, codes};
@@ -26,8 +27,8 @@ pub(crate) const OPERATOR: &str = "operator";
 pub(crate) const RESTORE: &str = "restore";
 
 /// Makes the certificates and the credentials in the lab's `keys`.
-pub(crate) fn prepare(keys: &Path, machine: &MachineState) -> Result<()> {
-    certificates(keys, machine)?;
+pub(crate) fn prepare(keys: &Path, machine: &MachineState, gateway: std::net::Ipv4Addr) -> Result<()> {
+    certificates(keys, machine, gateway)?;
     let mut identities = Vec::new();
     for (name, actions) in
         [(OPERATOR, &["Admin", "Read", "Write", "List", "Tagging"][..]), (RESTORE, &["Read", "List"][..])]
@@ -54,19 +55,23 @@ pub(crate) fn random<const BYTES: usize>() -> Result<String> {
     Ok(hex::encode(bytes))
 }
 
-fn certificates(keys: &Path, machine: &MachineState) -> Result<()> {
+fn certificates(keys: &Path, machine: &MachineState, gateway: std::net::Ipv4Addr) -> Result<()> {
     let extensions = format!(
         "[ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n\
          subjectKeyIdentifier=hash\n\
          [server]\nbasicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n\
-         extendedKeyUsage=serverAuth\nsubjectAltName=DNS:{NAME},DNS:*.{NAME},DNS:{},IP:{}\n",
-        machine.name, machine.address
+         extendedKeyUsage=serverAuth\nsubjectAltName=DNS:{NAME},DNS:*.{NAME},DNS:{},IP:{}\n\
+         [cloud]\nbasicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n\
+         extendedKeyUsage=serverAuth\nsubjectAltName=DNS:{},IP:{gateway}\n",
+        machine.name,
+        machine.address,
+        cloud::NAME
     );
     let file = keys.join("extensions.cnf");
     fs::write(&file, extensions).map_err(io("write", &file))?;
     let openssl = |line: &str| Tool::new("openssl").folder(keys).args(super::exec::words(line)).run();
     let new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    for (name, subject) in [("lab-ca", "/CN=lab-ca"), ("s3", "/CN=s3.lab")] {
+    for (name, subject) in [("lab-ca", "/CN=lab-ca"), ("s3", "/CN=s3.lab"), ("cloud", "/CN=cloud.lab")] {
         openssl(&format!("req -new {new} -keyout {name}.key -out {name}.csr -subj {subject}"))?;
         let key = keys.join(format!("{name}.key"));
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).map_err(io("protect", &key))?;
@@ -74,5 +79,6 @@ fn certificates(keys: &Path, machine: &MachineState) -> Result<()> {
     let sign = format!("-sha256 -days {DAYS} -extfile extensions.cnf");
     openssl(&format!("x509 -req -in lab-ca.csr -key lab-ca.key {sign} -extensions ca -out lab-ca.pem"))?;
     let by = "-CA lab-ca.pem -CAkey lab-ca.key -CAcreateserial";
-    openssl(&format!("x509 -req -in s3.csr {by} {sign} -extensions server -out s3.pem")).map(drop)
+    openssl(&format!("x509 -req -in s3.csr {by} {sign} -extensions server -out s3.pem"))?;
+    openssl(&format!("x509 -req -in cloud.csr {by} {sign} -extensions cloud -out cloud.pem")).map(drop)
 }

@@ -10,6 +10,7 @@
 )]
 
 mod backup;
+mod cloud;
 #[path = "../common/mod.rs"]
 mod common;
 mod health;
@@ -44,6 +45,7 @@ const TESTS: &[&[Test]] = &[
     proof::TESTS,
     proof_fails::TESTS,
     backup::TESTS,
+    cloud::TESTS,
     others::TESTS,
     health::TESTS,
     slice::TESTS,

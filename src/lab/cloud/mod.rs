@@ -18,10 +18,13 @@ mod list;
 mod model;
 mod request;
 mod route;
+mod run;
 mod serve;
 mod wire;
 
 pub use fault::{Fault, FaultKind};
-pub use model::Ground;
+pub use model::{Existing, Ground};
+pub use run::{Access, serve};
+pub(crate) use run::{NAME, ensure, look, prepare};
 pub use serve::{Cloud, CloudSettings, Tls};
 pub use wire::{Health, Seen};

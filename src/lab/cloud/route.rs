@@ -111,7 +111,7 @@ fn change(project: &mut Project, context: Context<'_>, request: &Request, path: 
             of::server_actions::act(project, context, id(own)?, command, fields)
         }
         (Method::Post, ["networks"]) => of::network::create(project, context, fields),
-        (Method::Delete, ["networks", own]) => of::network::delete(project, id(own)?),
+        (Method::Delete, ["networks", own]) => of::network::delete(project, context, id(own)?),
         (Method::Post, ["networks", own, "actions", command]) => {
             of::network::act(project, context, id(own)?, command, fields)
         }

@@ -13,7 +13,7 @@ use super::backend::{Backend, Work, World};
 use super::fault::{Fault, Faults};
 use super::http;
 use super::keep;
-use super::model::{Action, ActionFault, Ground, Id, Outcome, Project, Stage};
+use super::model::{Action, ActionFault, Existing, Ground, Id, Outcome, Project, Stage};
 use super::wire::Seen;
 use crate::diagnostic::{Error, Result, codes};
 
@@ -51,6 +51,8 @@ pub struct CloudSettings {
     pub tls: Option<Tls>,
     /// From where it takes addresses, where the project is new.
     pub ground: Ground,
+    /// Servers that were there before the cloud was, where the project is new.
+    pub existing: Vec<Existing>,
     /// How many requests an hour it answers.
     pub requests_per_hour: u32,
     /// What is behind it.
@@ -67,6 +69,7 @@ impl CloudSettings {
             file: None,
             tls: None,
             ground: Ground::default(),
+            existing: Vec::new(),
             requests_per_hour: REQUESTS_PER_HOUR,
             backend: Box::new(backend),
         }
@@ -97,7 +100,10 @@ impl Cloud {
             Error::new(codes::LAB_TOOL, format!("the lab's cloud cannot {what}")).source(e.to_string())
         };
         let kept = settings.file.as_deref().map(keep::load).transpose()?.flatten();
-        let project = kept.unwrap_or_else(|| Project::new(settings.ground));
+        let project = match kept {
+            Some(project) => project,
+            None => Project::with(settings.ground, &settings.existing),
+        };
         let acceptor = settings.tls.as_ref().map(http::acceptor).transpose();
         let acceptor = acceptor.map_err(|e| failed("read its certificate", &e))?;
         let listener = TcpListener::bind(settings.address).map_err(|e| failed("listen", &e))?;
@@ -320,9 +326,12 @@ impl Shared {
     }
 
     fn perform(&self, action: &Action) {
+        let project = self.lock().project();
         let outcome = match &action.fault {
             Some(ActionFault::Fails { code, message }) => Outcome::failed(code, message.clone()),
-            Some(ActionFault::Held) | None => self.backend.perform(Work { effect: &action.effect }).0,
+            Some(ActionFault::Held) | None => {
+                self.backend.perform(Work { effect: &action.effect, project: &project }).0
+            }
         };
         let mut inner = self.lock();
         let mut project = Project::clone(&inner.project());

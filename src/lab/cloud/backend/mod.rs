@@ -1,7 +1,9 @@
 //! What is behind the API: real machines, or nothing.
 
+mod machines;
 mod objects;
 
+pub use machines::Machines;
 pub use objects::ObjectsOnly;
 
 pub(crate) use super::model::{Effect, Outcome, Project};
@@ -27,6 +29,7 @@ pub trait Backend: Send + Sync + 'static {
 /// One piece of work: an effect, and the project that describes it.
 pub struct Work<'a> {
     pub(crate) effect: &'a Effect,
+    pub(crate) project: &'a Project,
 }
 
 /// The project that is to be looked at.

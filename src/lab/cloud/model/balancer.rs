@@ -122,6 +122,20 @@ impl Balancer {
         shared.map(|p| p.ip)
     }
 
+    /// Every address that it balances to.
+    pub(crate) fn addresses(&self, project: &Project) -> Vec<Ipv4Addr> {
+        let mut all = Vec::new();
+        for target in &self.targets {
+            if let TargetKind::Ip(ip) = target.kind {
+                all.push(ip);
+            }
+            let servers = self.servers_of(project, target);
+            let servers = servers.iter().filter_map(|id| project.servers.get(id));
+            all.extend(servers.filter_map(|s| self.address_of(s, target.private)));
+        }
+        all
+    }
+
     fn health(&self, context: Context<'_>, address: Option<Ipv4Addr>) -> Vec<Value> {
         let one = |service: &Service| {
             let seen = address.and_then(|ip| context.seen.health.get(&(self.meta.id, service.listen, ip)));

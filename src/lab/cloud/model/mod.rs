@@ -25,12 +25,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use action::{Action, ActionFault, Effect, Outcome, Stage};
-pub(crate) use balancer::{Balancer, TargetKind};
-pub(crate) use firewall::Firewall;
+pub(crate) use balancer::{Algorithm, Balancer, Protocol, Service, TargetKind};
+pub(crate) use firewall::{Direction, Firewall, Rule};
 pub(crate) use floating::FloatingIp;
 pub(crate) use network::{Cidr, Network};
 pub(crate) use object::{Context, Object, get, list, shown, update};
 pub(crate) use place::PlacementGroup;
+pub use server::Existing;
 pub(crate) use server::{Phase, Server};
 pub(crate) use ssh_key::SshKey;
 
@@ -93,6 +94,16 @@ impl Project {
             floating_ips: BTreeMap::new(),
             actions: BTreeMap::new(),
         }
+    }
+
+    /// A new project in which these servers are there already.
+    pub(crate) fn with(ground: Ground, existing: &[Existing]) -> Self {
+        let mut project = Self::new(ground);
+        for there in existing {
+            let id = project.new_id();
+            project.servers.insert(id, there.server(id));
+        }
+        project
     }
 
     pub(crate) fn is_known_version(&self) -> bool {

@@ -160,7 +160,7 @@ pub(crate) fn create(project: &mut Project, context: Context<'_>, fields: Fields
     Ok(Answer::created(object::shown::<Network>(project, context, id)?))
 }
 
-pub(crate) fn delete(project: &mut Project, id: Id) -> Answered {
+pub(crate) fn delete(project: &mut Project, context: Context<'_>, id: Id) -> Answered {
     object::deletable::<Network>(project, id)?;
     if !servers_in(project, id).is_empty() || !balancers_in(project, id).is_empty() {
         return Err(Refusal::refused(
@@ -169,6 +169,7 @@ pub(crate) fn delete(project: &mut Project, id: Id) -> Answered {
         ));
     }
     project.networks.remove(&id);
+    project.chore(context, "delete_network", Effect::Routes);
     Ok(Answer::gone())
 }
 

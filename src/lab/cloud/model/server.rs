@@ -59,6 +59,48 @@ pub(crate) struct Server {
     pub(crate) existing: Option<String>,
 }
 
+/// A server that was there before the cloud was.
+#[derive(Debug, Clone)]
+pub struct Existing {
+    /// Its name in the API.
+    pub name: String,
+    /// Its machine's name in the lab.
+    pub machine: String,
+    /// Its public address.
+    pub ipv4: Ipv4Addr,
+    /// Its location.
+    pub location: String,
+    /// Its type.
+    pub server_type: String,
+}
+
+impl Existing {
+    pub(super) fn server(&self, id: Id) -> Server {
+        let meta = Meta {
+            id,
+            name: self.name.clone(),
+            labels: BTreeMap::new(),
+            // Long before whatever is done to it now.
+            created: "2025-03-01T08:00:00Z".to_owned(),
+            protected: false,
+        };
+        Server {
+            meta,
+            server_type: ServerType::named(&self.server_type).map_or(0, |t| t.id),
+            image: Image::named("debian-13", "x86").map_or(0, |i| i.id),
+            location: self.location.clone(),
+            phase: Phase::Running,
+            ipv4: Some(self.ipv4),
+            private: Vec::new(),
+            placement_group: None,
+            rebuild_protected: false,
+            user_data: None,
+            keys: Vec::new(),
+            existing: Some(self.machine.clone()),
+        }
+    }
+}
+
 impl Server {
     pub(crate) fn kind(&self) -> Option<&'static ServerType> {
         ServerType::named(&self.server_type.to_string())

@@ -1,0 +1,60 @@
+//! What a new server's first boot finds: its name, who may log in, and the user data, for cloud-init.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::super::super::model::Server;
+use super::super::Project;
+use super::Machines;
+use crate::diagnostic::Result;
+use crate::lab::exec::io;
+use crate::lab::machine;
+
+impl Machines {
+    /// Makes the server's disk, its namespace and its seed. One that was begun already is begun anew.
+    pub(super) fn create(&self, project: &Project, server: &Server) -> Result<()> {
+        self.remove(server)?;
+        let own = self.dir().join(Self::folder(server.meta.id));
+        for part in ["upper/var/lib/cloud/seed/nocloud", "upper/etc", "work", "root"] {
+            let path = own.join(part);
+            fs::create_dir_all(&path).map_err(io("make", &path))?;
+        }
+        let put = |at: &str, text: &str, mode: u32| {
+            let path = own.join("upper").join(at);
+            fs::write(&path, text).map_err(io("write", &path))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(io("protect", &path))
+        };
+        let name = &server.meta.name;
+        let meta = serde_json::json!({
+            "instance-id": server.meta.id.to_string(), "local-hostname": name, "public-keys": server.keys,
+        });
+        put("var/lib/cloud/seed/nocloud/meta-data", &meta.to_string(), 0o600)?;
+        let data = server.user_data.as_deref().unwrap_or("#cloud-config\n{}\n");
+        put("var/lib/cloud/seed/nocloud/user-data", data, 0o600)?;
+        put("etc/hostname", &format!("{name}\n"), 0o644)?;
+        let hosts = machine::hosts(&self.lab.state()?);
+        put("etc/hosts", &format!("{hosts}127.0.1.1 {name}\n"), 0o644)?;
+        self.connect(project, server)
+    }
+
+    /// Takes the machine, its namespace and its disk away.
+    pub(super) fn remove(&self, server: &Server) -> Result<()> {
+        self.power_off(server)?;
+        if server.existing.is_some() {
+            // Its disk is the lab's, as its scene made it.
+            return Ok(());
+        }
+        let own = self.dir().join(Self::folder(server.meta.id));
+        let _held = Self::held(&self.network);
+        crate::lab::network::delete(&self.namespace(server))?;
+        remove_folder(&own)
+    }
+}
+
+pub(super) fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,293 @@
+//! The lab's cloud: what its API makes is really there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::Test;
+use super::common::cli::Ran;
+use super::common::lab::{Lab, Scene, eventually};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("cloud::a_load_balancer_balances_and_tells_health", a_load_balancer_balances_and_tells_health),
+    ("cloud::the_provider_s_own_client_gets_along", the_provider_s_own_client_gets_along),
+];
+
+/// How long a condition may take on a machine that is busy with other things.
+const LONG: Duration = Duration::from_secs(120);
+
+/// A lab with a cloud, and what it takes to speak to it.
+struct Project<'a> {
+    lab: &'a Lab,
+    own: TempDir,
+    endpoint: String,
+    ca: String,
+}
+
+impl<'a> Project<'a> {
+    fn of(lab: &'a Lab) -> Self {
+        let said = lab.lab(&["cloud"]);
+        assert_eq!(said.status, 0, "{said}");
+        let field = |name: &str| {
+            let mut lines = said.stdout.lines();
+            let line = lines.find_map(|l| l.strip_prefix(name));
+            line.unwrap_or_else(|| panic!("no {name} in {said}")).trim().to_owned()
+        };
+        let own = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        fs::write(
+            own.path().join("token"),
+            format!("header = \"Authorization: Bearer {}\"\n", field("token")),
+        )
+        .unwrap();
+        fs::write(own.path().join("plain-token"), field("token")).unwrap();
+        for name in ["id", "host"] {
+            let made = Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+                .arg(own.path().join(name))
+                .status()
+                .unwrap();
+            assert!(made.success());
+        }
+        Self { lab, own, endpoint: field("endpoint"), ca: field("CA") }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.own.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.own.path().join(name)).unwrap().trim().to_owned()
+    }
+
+    /// A program inside the lab, sealed.
+    fn enter(&self, argv: &[&str]) -> Ran {
+        self.lab.lab(&[&["enter", "--"], argv].concat())
+    }
+
+    fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let (config, url) = (self.path("token"), format!("{}{path}", self.endpoint));
+        let text = body.to_string();
+        let mut argv =
+            vec!["curl", "-sS", "--max-time", "30", "-K", &config, "--cacert", &self.ca, "-X", method];
+        argv.extend(["-w", "\n%{http_code}", &url]);
+        if !body.is_null() {
+            argv.extend(["-H", "Content-Type: application/json", "-d", &text]);
+        }
+        let ran = self.enter(&argv);
+        assert_eq!(ran.status, 0, "{method} {path}: {ran}");
+        let (body, status) = ran.stdout.trim_end().rsplit_once('\n').unwrap_or(("", ran.stdout.trim()));
+        (status.parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    fn must(&self, method: &str, path: &str, body: &Value) -> Value {
+        let (status, said) = self.call(method, path, body);
+        assert!((200..300).contains(&status), "{method} {path}: {status} {said}");
+        said
+    }
+
+    /// The object when no action runs on it any more, all of which must have ended well.
+    fn settled(&self, server: u64) -> Value {
+        let mut seen = Value::Null;
+        eventually("the server is unlocked", LONG, || {
+            seen = self.must("GET", &format!("/servers/{server}"), &Value::Null)["server"].clone();
+            seen["locked"] == false
+        });
+        let actions = self.must("GET", &format!("/servers/{server}/actions?status=error"), &Value::Null);
+        assert_eq!(actions["actions"], json!([]));
+        seen
+    }
+
+    fn action(&self, answer: &Value) {
+        let id = answer["action"]["id"].as_u64().unwrap_or_else(|| panic!("no action in {answer}"));
+        eventually("the action is done", LONG, || {
+            let action = self.must("GET", &format!("/actions/{id}"), &Value::Null)["action"].clone();
+            assert_ne!(action["status"], "error", "{action}");
+            action["status"] == "success"
+        });
+    }
+
+    fn post(&self, path: &str, body: &Value) {
+        let answer = self.must("POST", path, body);
+        self.action(&answer);
+    }
+
+    fn key(&self) {
+        let body = json!({ "name": "operator", "public_key": self.read("id.pub") });
+        self.must("POST", "/ssh_keys", &body);
+    }
+
+    fn network(&self) -> u64 {
+        let body = json!({
+            "name": "cell0", "ip_range": "10.0.0.0/16",
+            "subnets": [{ "type": "cloud", "network_zone": "eu-central", "ip_range": "10.0.1.0/24" }],
+        });
+        self.must("POST", "/networks", &body)["network"]["id"].as_u64().unwrap()
+    }
+
+    /// A server whose host key comes with its user data.
+    fn server(&self, name: &str, more: &Value) -> (u64, String) {
+        let private: String = self.read("host").lines().map(|l| format!("    {l}\n")).collect();
+        let data = format!(
+            "#cloud-config\nssh_deletekeys: true\nssh_keys:\n  ed25519_private: |\n{private}  ed25519_public: {}\n",
+            self.read("host.pub")
+        );
+        let mut body = json!({
+            "name": name, "server_type": "cx23", "image": "debian-13", "location": "hel1", "ssh_keys": ["operator"],
+            "user_data": data,
+        });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            body[key] = value.clone();
+        }
+        let made = self.must("POST", "/servers", &body);
+        let id = made["server"]["id"].as_u64().unwrap();
+        let ip = made["server"]["public_net"]["ipv4"]["ip"].as_str().unwrap().to_owned();
+        assert_eq!(self.settled(id)["status"], "running");
+        (id, ip)
+    }
+
+    /// ssh as root to an address where the host key of all servers here is expected.
+    fn ssh(&self, address: &str, script: &str) -> Ran {
+        let known = self.path(&format!("known-{address}"));
+        let host = self.read("host.pub");
+        let key: Vec<&str> = host.split(' ').take(2).collect();
+        fs::write(&known, format!("{address} {}\n", key.join(" "))).unwrap();
+        let file = format!("UserKnownHostsFile={known}");
+        let identity = self.path("id");
+        let to = format!("root@{address}");
+        let mut argv =
+            vec!["ssh", "-F", "none", "-i", &identity, "-o", &file, "-o", "StrictHostKeyChecking=yes"];
+        argv.extend([
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "ConnectTimeout=3",
+            "-o",
+            "GlobalKnownHostsFile=none",
+            &to,
+            script,
+        ]);
+        self.enter(&argv)
+    }
+
+    /// What a script prints; the login is tried until the system has come up.
+    fn on(&self, address: &str, script: &str) -> String {
+        let mut last = None;
+        eventually(&format!("a login at {address}"), LONG, || {
+            let ran = self.ssh(address, "true");
+            let fine = ran.status == 0;
+            assert!(!ran.stderr.contains("verification failed"), "{ran}");
+            last = Some(ran);
+            fine
+        });
+        let ran = self.ssh(address, script);
+        assert_eq!(ran.status, 0, "on {address}: {script}\n{ran}");
+        ran.stdout.trim().to_owned()
+    }
+}
+
+/// Whether a TCP port answers, from where the operator is.
+fn answers(project: &Project<'_>, address: &str, port: u16) -> bool {
+    let line = format!("exec 3<>/dev/tcp/{address}/{port}");
+    project.enter(&["timeout", "3", "bash", "-c", &line]).status == 0
+}
+
+fn a_load_balancer_balances_and_tells_health() {
+    let lab = Lab::up("balance", Scene::SingleServer);
+    let project = Project::of(&lab);
+    project.key();
+    let network = project.network();
+    let more = json!({ "networks": [network], "labels": { "role": "web" } });
+    let servers = ["web-1", "web-2"].map(|name| project.server(name, &more));
+    for (_, ip) in &servers {
+        let serve = "mkdir -p /srv/web && hostname > /srv/web/index.html && touch /srv/web/healthz && \
+                     systemd-run -q --unit web --property=WorkingDirectory=/srv/web python3 -m http.server 30080";
+        project.on(ip, serve);
+    }
+    let targets: Vec<Value> = servers
+        .iter()
+        .map(|(id, _)| json!({ "type": "server", "server": { "id": id }, "use_private_ip": true }))
+        .collect();
+    let service = json!({
+        "protocol": "tcp", "listen_port": 80, "destination_port": 30080, "proxyprotocol": false,
+        "health_check": {
+            "protocol": "http", "port": 30080, "interval": 3, "timeout": 2, "retries": 2,
+            "http": { "path": "/healthz", "status_codes": ["200"], "tls": false },
+        },
+    });
+    let body = json!({
+        "name": "cell0-lb", "load_balancer_type": "lb11", "location": "hel1", "network": network,
+        "services": [service], "targets": targets,
+    });
+    let made = project.must("POST", "/load_balancers", &body);
+    project.action(&made);
+    let (id, ip) =
+        (made["load_balancer"]["id"].clone(), made["load_balancer"]["public_net"]["ipv4"]["ip"].clone());
+    let ip = ip.as_str().unwrap();
+    let health = || {
+        let seen = project.must("GET", &format!("/load_balancers/{id}"), &Value::Null);
+        let targets = seen["load_balancer"]["targets"].as_array().unwrap().clone();
+        let each = targets.iter().map(|t| t["health_status"][0]["status"].as_str().unwrap().to_owned());
+        each.collect::<Vec<_>>()
+    };
+    eventually("both targets are healthy", LONG, || health() == ["healthy", "healthy"]);
+    let url = format!("http://{ip}/");
+    let ask = || project.enter(&["curl", "-sS", "--max-time", "5", &url]).stdout.trim().to_owned();
+    let mut seen: Vec<String> = (0..6).map(|_| ask()).collect();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen, ["web-1", "web-2"]);
+    // A target that no longer answers is told, and gets no more connections.
+    project.on(&servers[0].1, "systemctl stop web");
+    eventually("the stopped target is unhealthy", LONG, || health() == ["unhealthy", "healthy"]);
+    for _ in 0..4 {
+        assert_eq!(ask(), "web-2");
+    }
+    // A service that is added answers, without the load balancer beginning anew.
+    let other = json!({
+        "protocol": "tcp", "listen_port": 8080, "destination_port": 30080, "proxyprotocol": false,
+        "health_check": { "protocol": "tcp", "port": 30080, "interval": 3, "timeout": 2, "retries": 2 },
+    });
+    project.post(&format!("/load_balancers/{id}/actions/add_service"), &other);
+    eventually("the new service answers", LONG, || answers(&project, ip, 8080));
+    project.must("DELETE", &format!("/load_balancers/{id}"), &Value::Null);
+    eventually("the load balancer is gone", LONG, || !answers(&project, ip, 80));
+}
+
+/// The wheels of Hetzner's own client and what it needs, unpacked.
+fn wheels() -> PathBuf {
+    const CLIENT: &str = "hcloud==2.27.0";
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(CLIENT);
+    if folder.exists() {
+        return folder;
+    }
+    let part = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{CLIENT}-{}", std::process::id()));
+    let pip = Command::new("python3")
+        .args(["-m", "pip", "install", "--quiet", "--only-binary=:all:", "--target"])
+        .arg(&part)
+        .arg(CLIENT)
+        .output()
+        .unwrap();
+    assert!(pip.status.success(), "{}", String::from_utf8_lossy(&pip.stderr));
+    // Another test process may have been first.
+    let _ = fs::rename(&part, &folder);
+    folder
+}
+
+fn the_provider_s_own_client_gets_along() {
+    let wheels = wheels();
+    let lab = Lab::up("client", Scene::SingleServer);
+    let project = Project::of(&lab);
+    let script = project.path("client.py");
+    fs::write(&script, include_str!("cloud_client.py")).unwrap();
+    let path = format!("PYTHONPATH={}", wheels.display());
+    let ca = format!("REQUESTS_CA_BUNDLE={}", project.ca);
+    let (token, key) = (project.path("plain-token"), project.path("id.pub"));
+    let argv = ["env", &path, &ca, "python3", &script, &project.endpoint, &token, &key];
+    let ran = project.enter(&argv);
+    assert_eq!(ran.status, 0, "{ran}");
+    assert_eq!(ran.stdout.trim(), "created listed powered-off deleted refused", "{ran}");
+}
