@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::changes::Changes;
 use crate::journal::record::{Place, Record};
+use crate::waiting::Wait;
 
 /// Something to show.
 #[derive(Clone, Debug, Serialize)]
@@ -53,6 +54,19 @@ pub enum Event {
         place: Place,
         /// With what.
         doing: String,
+    },
+    /// A place has been waiting for something for a while.
+    Waiting {
+        /// Where.
+        place: Place,
+        /// For what, since when, and until when.
+        #[serde(flatten)]
+        wait: Wait,
+    },
+    /// What a place was said to wait for has come, or was given up.
+    Waited {
+        /// Where.
+        place: Place,
     },
     /// A place needs nothing: it is verified already.
     AlreadyDone {

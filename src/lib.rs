@@ -40,4 +40,5 @@ pub mod status;
 pub mod step;
 pub mod transport;
 pub mod units;
+pub mod waiting;
 pub mod workspace;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::diagnostic::{Error, Result, codes};
 use crate::redact::Redactor;
+use crate::waiting::{Await, awaited};
 
 /// Where a secret comes from. Its JSON and `Debug` forms show the reference, which is no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -124,7 +125,9 @@ impl SecretRef {
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| self.unresolved(format!("{program} could not be started")).source(e))?;
-        let ended = tokio::time::timeout(PROGRAM_DEADLINE, child.wait_with_output()).await;
+        let printed = Await::new(format!("{program} to print a secret")).within(PROGRAM_DEADLINE);
+        let ended = awaited(printed, child.wait_with_output());
+        let ended = tokio::time::timeout(PROGRAM_DEADLINE, ended).await;
         let output = match ended {
             Err(_) => return Err(self.unresolved(format!("{program} did not end within 2 minutes"))),
             Ok(output) => output.map_err(|e| self.unresolved(format!("{program} failed")).source(e))?,

@@ -3,6 +3,9 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use common::cli::{Place, small, unreachable};
 use hactl::journal::record::Record;
 use jsonschema::Validator;
@@ -65,6 +68,35 @@ fn the_streams_of_commands_are_what_the_schema_says() {
     place.write("hactl.toml", "fleet = 1");
     let problems = stream(&validator, &place, &["check"]);
     assert!(problems[0]["problems"].as_array().unwrap().len() > 1, "{problems:?}");
+}
+
+/// A host that takes the connection and says nothing.
+#[test]
+fn a_long_wait_says_what_is_awaited_and_until_when() {
+    let validator = validator();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let place = unreachable();
+    let text = std::fs::read_to_string(place.path().join("hactl.toml")).unwrap();
+    place.write("hactl.toml", &text.replace("port = 9\n", &format!("port = {port}\n")));
+    let said = |args: &[&str], wanted: &str| {
+        let mut child = place.command(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // Connecting is given up after a while, so this ends, found or not.
+        let line = lines.find_map(|line| line.ok().filter(|line| line.contains(wanted)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        line.unwrap_or_else(|| panic!("nothing of {wanted:?} in {args:?}"))
+    };
+    let line = said(&["phase", "run", "0"], "waits for");
+    assert!(line.contains("jq on node-") && line.contains("waits for a connection since "), "{line}");
+    assert!(line.contains(", gives up at ") && line.contains(" UTC (in "), "{line}");
+    let event: Value =
+        serde_json::from_str(&said(&["--output", "json", "phase", "run", "0"], "\"waiting\"")).unwrap();
+    validator.validate(&event).unwrap_or_else(|e| panic!("{event}\n{e}"));
+    let time = |key: &str| event[key].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(time("since") < time("at") && time("at") < time("until"), "{event}");
+    assert!(event["host"].as_str().unwrap().starts_with("node-"), "{event}");
 }
 
 /// A schema that takes anything would pass all of the above.

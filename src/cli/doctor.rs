@@ -14,7 +14,9 @@ use serde::Serialize;
 use super::{Global, work};
 use crate::access::s3::S3Identity;
 use crate::access::{HostView, View};
+use crate::clock::SystemClock;
 use crate::diagnostic::{Error, Exit, Result, codes};
+use crate::journal::RunState;
 use crate::journal::record::Place;
 use crate::name::{FleetName, StepId};
 use crate::render::bars::Waiting;
@@ -105,19 +107,8 @@ impl Doctor {
             let place = nowhere()?;
             let view = fleet.world().view(&place);
             let workspace = &glance.workspace;
-            let _waiting = out.is_watched().then(|| Waiting::new("examining, nothing is changed"));
-            let mut found = vec![local_ssh().await];
-            let hosts = stream::iter(workspace.hosts.iter().enumerate())
-                .map(|(index, host)| async move { (index, examine_host(view, &host.name, workspace).await) })
-                .buffer_unordered(PARALLEL);
-            let mut hosts: Vec<_> = hosts.collect().await;
-            hosts.sort_by_key(|(index, _)| *index);
-            found.extend(hosts.into_iter().flat_map(|(_, found)| found));
-            found.extend(examine_bucket(view, workspace).await);
-            found.extend(cloud::examine(view, workspace).await);
-            found.extend(mirror::examine(workspace, &glance.state).await);
-            found.extend(examine_secrets(view, workspace).await);
-            Ok(found)
+            let examined = examine(view, workspace, &glance.state);
+            Ok(Waiting::during(out, "examining, nothing is changed", &SystemClock, examined).await)
         })?;
         for one in &found {
             tell(one, out)?;
@@ -136,6 +127,21 @@ impl Doctor {
         }
         Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
     }
+}
+
+async fn examine(view: View<'_>, workspace: &Workspace, state: &RunState) -> Vec<Found> {
+    let mut found = vec![local_ssh().await];
+    let hosts = stream::iter(workspace.hosts.iter().enumerate())
+        .map(|(index, host)| async move { (index, examine_host(view, &host.name, workspace).await) })
+        .buffer_unordered(PARALLEL);
+    let mut hosts: Vec<_> = hosts.collect().await;
+    hosts.sort_by_key(|(index, _)| *index);
+    found.extend(hosts.into_iter().flat_map(|(_, found)| found));
+    found.extend(examine_bucket(view, workspace).await);
+    found.extend(cloud::examine(view, workspace).await);
+    found.extend(mirror::examine(workspace, state).await);
+    found.extend(examine_secrets(view, workspace).await);
+    found
 }
 
 /// A view looks from a place; this one is of no runbook.

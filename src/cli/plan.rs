@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Global, work};
+use crate::clock::SystemClock;
 use crate::diagnostic::{Exit, Result};
 use crate::digest::Digest;
 use crate::journal::RunState;
@@ -94,7 +95,8 @@ impl PlanArgs {
             Some(id) => vec![fleet.phase(phase_of(runbook, id)?)],
             None => runbook.phases.iter().map(|phase| fleet.phase(phase)).collect(),
         };
-        let _waiting = out.is_watched().then(|| Waiting::new("looking at the servers, nothing is changed"));
-        Ok(plan(fleet, &phases, state).await)
+        let work = plan(fleet, &phases, state);
+        let what = "looking at the servers, nothing is changed";
+        Ok(Waiting::during(out, what, &SystemClock, work).await)
     }
 }

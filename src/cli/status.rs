@@ -64,9 +64,9 @@ fn backups(global: &Global, out: &Out, glance: &Glance) -> BackupStatus {
         return BackupStatus::unknown("the lab is not up");
     }
     let asked = work::looking(global, out, async |glance, fleet| {
-        let _waiting = out.is_watched().then(|| Waiting::new("asking how archiving and backups do"));
         let place = doctor::nowhere()?;
-        BackupStatus::look(fleet, &glance.state, fleet.world().view(&place)).await
+        let look = BackupStatus::look(fleet, &glance.state, fleet.world().view(&place));
+        Waiting::during(out, "asking how archiving and backups do", &SystemClock, look).await
     });
     asked.unwrap_or_else(|error| BackupStatus::unknown(&error.one_line()))
 }

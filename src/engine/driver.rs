@@ -20,6 +20,7 @@ use crate::journal::Journal;
 use crate::journal::record::{AttemptNumber, Observed, Operator, Place, Record};
 use crate::name::PhaseId;
 use crate::step::Failure;
+use crate::waiting::{Await, awaited};
 
 /// Everything that carrying out steps needs.
 pub struct Driver<'a, S, A, L> {
@@ -78,7 +79,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
 
     async fn run_places(&self, step: &StepTasks, skipped: Skipped) -> Result<()> {
         let mut failures: Vec<(usize, Error)> = stream::iter(step.tasks.iter().enumerate())
-            .map(|(index, task)| async move { (index, self.carry(task, skipped).await) })
+            .map(|(index, task)| async move {
+                (index, self.attended(&task.place, self.carry(task, skipped)).await)
+            })
             .buffer_unordered(step.parallel.max(1))
             .filter_map(|(index, result)| async move { result.err().map(|error| (index, error)) })
             .collect()
@@ -184,7 +187,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             Ok(intent) => intent,
             Err(error) => return Err(self.not_begun(place, error)),
         };
-        let outcome = timeout(task.timeout, self.steps.apply(task, &resolved.action, &intent)).await;
+        let end = Await::new("the action to end").within(task.timeout);
+        let apply = awaited(end, self.steps.apply(task, &resolved.action, &intent));
+        let outcome = timeout(task.timeout, apply).await;
         let attempt = intent.attempt();
         match outcome {
             Ok(Ok(outputs)) => {

@@ -13,6 +13,7 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::event::{Event, Listener};
 use crate::journal::record::{Before, Observed, Place};
 use crate::step::{Findings, Weight};
+use crate::waiting::{Await, Waiting, awaited, begin, told};
 
 /// How long one look at the world may take.
 pub(super) const LOOK: Duration = Duration::from_secs(120);
@@ -28,6 +29,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         before: Option<&Before>,
     ) -> Result<Observed> {
         let until = Instant::now() + task.timeout;
+        let mut waiting: Option<Waiting> = None;
         loop {
             let seen = self
                 .look(&task.place, "observing", self.steps.observe(task, &resolved.action, before))
@@ -35,6 +37,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             match seen {
                 Observed::Running(what) if Instant::now() < until => {
                     self.busy(&task.place, &format!("waiting: {what}"));
+                    let left = until.saturating_duration_since(Instant::now());
+                    let begun = waiting.get_or_insert_with(|| begin(Await::new(what.clone()).within(left)));
+                    begun.is_now(what, until);
                     sleep(AGAIN).await;
                 }
                 Observed::Applied(_)
@@ -63,7 +68,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         look: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         self.listener.event(Event::Looking { place: place.clone(), doing: doing.to_owned() });
-        match timeout(limit, look).await {
+        match timeout(limit, awaited(Await::new(format!("{doing} to end")).within(limit), look)).await {
             Ok(result) => result,
             Err(_elapsed) => {
                 let limit = humantime::format_duration(limit);
@@ -72,6 +77,18 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                     .next("hactl doctor"))
             }
         }
+    }
+
+    /// Tells the listener what `work` waits for.
+    pub(super) async fn attended<T>(&self, place: &Place, work: impl Future<Output = T>) -> T {
+        let tell = |wait| {
+            let place = place.clone();
+            self.listener.event(match wait {
+                Some(wait) => Event::Waiting { place, wait },
+                None => Event::Waited { place },
+            });
+        };
+        told(self.clock, tell, work).await
     }
 
     pub(super) fn busy(&self, place: &Place, doing: &str) {

@@ -16,6 +16,7 @@ use crate::journal::Checkpoint;
 use crate::journal::record::{Observed, Place, Record};
 use crate::name::PhaseId;
 use crate::step::WayBack;
+use crate::waiting::{Await, awaited};
 
 /// What rolling back one place would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +118,8 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 self.doubt(&task.place, "hactl was interrupted before the outcome was recorded")?;
             }
             if self.state_of(&task.place) == State::InDoubt
-                && let Err(error) = self.decide(task, Met::TakingBack(phase)).await
+                && let Err(error) =
+                    self.attended(&task.place, self.decide(task, Met::TakingBack(phase))).await
             {
                 unclear.get_or_insert(error.at(&task.place));
             }
@@ -134,7 +136,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         self.retreat(steps)?;
         for task in steps.iter().rev().flat_map(|step| step.tasks.iter().rev()) {
             match self.retreat_of(task)?.fate {
-                Fate::Undone => self.undo(task).await.map_err(|e| e.at(&task.place))?,
+                Fate::Undone => {
+                    self.attended(&task.place, self.undo(task)).await.map_err(|e| e.at(&task.place))?;
+                }
                 Fate::Stays | Fate::NotOurs => {}
             }
         }
@@ -162,8 +166,11 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             }
         };
         self.busy(place, "undoing");
+        let end = Await::new("the undoing to end").within(task.timeout);
         let undone =
-            match timeout(task.timeout, self.steps.undo(task, &resolved.action, &rollback)).await {
+            match timeout(task.timeout, awaited(end, self.steps.undo(task, &resolved.action, &rollback)))
+                .await
+            {
                 Ok(Ok(())) => self.seen_undone(task, &resolved.action, &resolved.way_back).await,
                 Ok(Err(failure)) => Err(Error::new(codes::ROLLBACK_FAILED, "could not be taken back")
                     .source(failure.into_error())),

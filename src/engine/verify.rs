@@ -15,6 +15,7 @@ use crate::journal::record::{AttemptNumber, Observed, Record};
 use crate::journal::{AttemptLabel, Purpose};
 use crate::name::HostName;
 use crate::step::Effect;
+use crate::waiting::{Await, awaited};
 
 impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     /// Verifies a change that is there.
@@ -25,7 +26,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         self.settle_last_trial(task, &resolved.hosts).await?;
         self.busy(place, "verifying");
         let trial = self.journal.begin_trial(place.clone(), resolved.hosts.clone()).await?;
-        match timeout(task.timeout, self.steps.verify(task, &resolved.action, &trial)).await {
+        let end = Await::new("the verification to end").within(task.timeout);
+        let verify = awaited(end, self.steps.verify(task, &resolved.action, &trial));
+        match timeout(task.timeout, verify).await {
             Ok(Ok(evidence)) => {
                 let mut outputs =
                     self.journal.state().checkpoint(place).map(|c| c.outputs.clone()).unwrap_or_default();
@@ -144,6 +147,6 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         let label = AttemptLabel { purpose: Purpose::Trial, number: checkpoint.trial };
         let limit = task.timeout.saturating_add(LOOK);
         let settle = self.steps.settle(task, label, hosts, &state);
-        self.within(limit, &task.place, "waiting for the last verification to end", settle).await
+        self.within(limit, &task.place, "the last verification", settle).await
     }
 }

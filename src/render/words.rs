@@ -6,9 +6,11 @@ use crate::event::Event;
 use crate::journal::record::{
     Approval, AttemptNumber, Grade, How, Mode, Observed, Operator, Place, Proof, Record, Signed,
 };
+use crate::name::HostName;
 use crate::proof::{Freshness, freshness};
 use crate::redact::Redactor;
 use crate::units::Size;
+use crate::waiting::Wait;
 use crate::workspace::Workspace;
 
 /// `text` as it may be shown: without the secrets that this process knows, and nothing in it but text. Everything that is
@@ -93,6 +95,8 @@ pub fn of_event(event: &Event) -> Told {
         Event::StepBegun { place, title } => Told::at(place, Kind::Lasting, title.clone()),
         Event::Looking { place, doing } => Told::at(place, Kind::Moment, doing.clone()),
         Event::Busy { place, doing } => Told::at(place, Kind::Passing, doing.clone()),
+        Event::Waiting { place, wait } => Told::at(place, Kind::Passing, waits(wait, place.host.as_ref())),
+        Event::Waited { place } => Told::at(place, Kind::Moment, "goes on"),
         Event::AlreadyDone { place } => Told::at(place, Kind::End, "verified already"),
         Event::Found { place, weight, text } => match *weight {
             "warning" => Told::at(place, Kind::Bad, format!("WARNING: {text}")),
@@ -122,6 +126,48 @@ pub fn of_event(event: &Event) -> Told {
         Event::MirrorCaughtUp { seq } => {
             Told::run(Kind::Lasting, format!("the mirror holds every record again, up to {seq}"))
         }
+    }
+}
+
+/// A wait in words; the host is left out where the place names it already.
+#[must_use]
+pub fn waits(wait: &Wait, here: Option<&HostName>) -> String {
+    let on = awaited_on(wait, here);
+    let since = clock_time(wait.since);
+    match wait.until {
+        Some(until) => {
+            let left = minutes(until.duration_since(wait.at));
+            format!(
+                "waits for {}{on} since {since}, gives up at {} UTC (in {left})",
+                wait.what,
+                clock_time(until)
+            )
+        }
+        None => format!("waits for {}{on} since {since} UTC", wait.what),
+    }
+}
+
+/// ` on HOST`, where the host is not known from the place.
+pub(super) fn awaited_on(wait: &Wait, here: Option<&HostName>) -> String {
+    wait.host
+        .as_ref()
+        .filter(|host| Some(*host) != here)
+        .map(|host| format!(" on {host}"))
+        .unwrap_or_default()
+}
+
+/// The time of the day, in UTC.
+pub(super) fn clock_time(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S").to_string()
+}
+
+/// How long still, to the second below an hour.
+pub(super) fn minutes(left: SignedDuration) -> String {
+    let seconds = left.as_secs().max(0);
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes @ 1..60, seconds) => format!("{minutes} min {seconds} s"),
+        _hours => span(left),
     }
 }
 
@@ -324,7 +370,25 @@ pub fn wrap(text: &str, width: usize, hang: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{span, wrap};
+    use super::{span, waits, wrap};
+    use crate::waiting::Wait;
+
+    #[test]
+    fn a_wait_says_what_since_when_and_until_when() {
+        let at = |text: &str| text.parse().unwrap();
+        let mut wait = Wait {
+            what: "psql to end".into(),
+            host: crate::name::HostName::new("node-1").ok(),
+            since: at("2026-11-21T02:00:10Z"),
+            at: at("2026-11-21T02:00:13Z"),
+            until: Some(at("2026-11-21T02:05:10Z")),
+        };
+        let long = "waits for psql to end on node-1 since 02:00:10, gives up at 02:05:10 UTC (in 4 min 57 s)";
+        assert_eq!(waits(&wait, None), long);
+        assert_eq!(waits(&wait, wait.host.as_ref()), long.replace(" on node-1", ""));
+        wait.until = None;
+        assert_eq!(waits(&wait, None), "waits for psql to end on node-1 since 02:00:10 UTC");
+    }
 
     #[test]
     fn lines_break_between_words_and_hang() {

@@ -10,6 +10,7 @@ use crate::access::View;
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::Before;
 use crate::name::OutputName;
+use crate::waiting::{Await, begin};
 use crate::workspace::PostgresConfig;
 
 /// The workspace's PostgreSQL instance.
@@ -54,13 +55,15 @@ pub(super) fn unverified(what: impl Into<String>) -> Error {
     Error::new(codes::NOT_VERIFIED, what)
 }
 
-/// Looks again and again until `look` finds something, for at most `limit`.
+/// Looks again and again until `look` finds something, for at most `limit`. `what` fits after "waits for".
 pub(super) async fn wait_for<T>(
+    what: &str,
     limit: Duration,
     every: Duration,
     mut look: impl AsyncFnMut() -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     let until = Instant::now() + limit;
+    let _waiting = begin(Await::new(what).within(limit));
     loop {
         let found = look().await?;
         if found.is_some() || Instant::now() >= until {

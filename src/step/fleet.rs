@@ -21,6 +21,7 @@ use crate::plan::PhaseTasks;
 use crate::probe::{Probe, Verdict};
 use crate::runbook::{Bindings, Phase, Runbook, SignedBy, Step};
 use crate::transport::ssh::{AttemptId, AttemptState, Owner, Standing};
+use crate::waiting::{Await, begin};
 use crate::workspace::{Host, Workspace};
 
 /// How long a person may take to do something by hand.
@@ -288,6 +289,7 @@ impl Steps for Fleet {
     ) -> Result<()> {
         let attempt = attempt_id(state, &task.place, label)?;
         for host in hosts {
+            let _waiting = begin(Await::new("the last attempt to end").on(host));
             while let AttemptState::Running { .. } = self.world.settle(host, &attempt).await? {
                 sleep(AGAIN).await;
             }

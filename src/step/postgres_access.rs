@@ -165,13 +165,15 @@ impl StepKind for PostgresAccess {
     async fn verify(&self, trial: &Trial<'_>) -> Result<Evidence> {
         let host = trial.view().here()?;
         let mut said = String::new();
-        let ready = wait_for(RELOADED, AGAIN, async || match host.postgres("postgres").await? {
-            PgAccess::Ready(pg) => Ok(Some(pg)),
-            PgAccess::NotYet(why) => {
-                said = why;
-                Ok(None)
+        let ready = wait_for("PostgreSQL to read its access files", RELOADED, AGAIN, async || {
+            match host.postgres("postgres").await? {
+                PgAccess::Ready(pg) => Ok(Some(pg)),
+                PgAccess::NotYet(why) => {
+                    said = why;
+                    Ok(None)
+                }
+                gone @ (PgAccess::Moving(_) | PgAccess::NoServer(_)) => gone.ready().map(Some),
             }
-            gone @ (PgAccess::Moving(_) | PgAccess::NoServer(_)) => gone.ready().map(Some),
         })
         .await?;
         let Some(pg) = ready else {

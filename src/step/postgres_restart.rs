@@ -202,12 +202,17 @@ impl StepKind for PostgresRestart {
 
     async fn verify(&self, trial: &Trial<'_>) -> Result<Evidence> {
         let view = trial.view();
-        let up = wait_for(Duration::from_secs(60), Duration::from_millis(250), async || {
-            Ok(match look(view).await? {
-                Server::Up(start) => Some(start),
-                Server::Moving(_) | Server::Down(_) => None,
-            })
-        })
+        let up = wait_for(
+            "PostgreSQL to answer again",
+            Duration::from_secs(60),
+            Duration::from_millis(250),
+            async || {
+                Ok(match look(view).await? {
+                    Server::Up(start) => Some(start),
+                    Server::Moving(_) | Server::Down(_) => None,
+                })
+            },
+        )
         .await?;
         let host = view.here()?;
         let log = || format!("sudo pg_lsclusters; sudo journalctl -u 'postgresql@*'   (on {})", host.name());

@@ -250,7 +250,7 @@ impl StepKind for PostgresSettings {
     async fn verify(&self, trial: &Trial<'_>) -> Result<Evidence> {
         let host = trial.view().here()?;
         let names = self.names();
-        let settled = wait_for(RELOADED, AGAIN, async || {
+        let settled = wait_for("PostgreSQL to read its settings", RELOADED, AGAIN, async || {
             let seen = see(&host, &names).await?;
             let differs =
                 self.standings(&seen).any(|(_, _, standing)| matches!(standing, Standing::Differs(_)));
@@ -302,7 +302,7 @@ impl StepKind for PostgresSettings {
         sql.push_str(RELOAD);
         let read_before = loaded(&host).await.map_err(Failure::NotStarted)?;
         let _answer = host.psql(&Psql::new("postgres", sql)).await?;
-        let restart = wait_for(RELOADED, AGAIN, async || {
+        let restart = wait_for("PostgreSQL to read its settings", RELOADED, AGAIN, async || {
             if loaded(&host).await? == read_before {
                 return Ok(None);
             }

@@ -141,7 +141,7 @@ impl StepKind for PostgresWalArchive {
         })?;
 
         let every = Duration::from_millis(100);
-        let arrived = wait_for(self.within.get(), every, async || {
+        let arrived = wait_for("the segment to be archived", self.within.get(), every, async || {
             let now = archiver(&pg).await?;
             if now.failed > before.failed {
                 return Err(unverified(format!("archiving {} failed", now.failed_wal))

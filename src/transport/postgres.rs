@@ -22,6 +22,7 @@ use super::ssh::Ssh;
 use crate::diagnostic::{Error, Result, codes};
 use crate::name::HostName;
 use crate::redact::sanitize_for_terminal;
+use crate::waiting::{Await, awaited};
 use crate::workspace::Host;
 
 /// How long connecting may take.
@@ -132,7 +133,8 @@ impl PgConnection {
             session.drive(session.client.batch_execute(&set), GRACE).await?;
             session.statement_timeout.set(within);
         }
-        session.drive(session.client.query(sql, parameters), within + GRACE).await
+        let answer = Await::new("an answer of PostgreSQL").on(&session.host).within(within + GRACE);
+        awaited(answer, session.drive(session.client.query(sql, parameters), within + GRACE)).await
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! As root it runs a private sshd on 127.0.0.1; elsewhere every test is reported as ignored, and why.
 
+// What a driver carries out is deep, and a test wraps it once more.
+#![recursion_limit = "256"]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -326,6 +326,8 @@ fn every_record_is_told_after_it_is_durable() {
             | Event::AlreadyDone { .. }
             | Event::Found { .. }
             | Event::Stopping
+            | Event::Waiting { .. }
+            | Event::Waited { .. }
             | Event::NotifyFailed { .. }
             | Event::FilesChanged(_)
             | Event::FilesUnreadable { .. }

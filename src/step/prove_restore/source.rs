@@ -252,10 +252,11 @@ impl<'a> Source<'a> {
             let what = format!("cannot understand what closing a segment said: {:?}", answer.text());
             Error::new(codes::POSTGRES_ODD_ANSWER, what).host(self.name())
         })?;
-        let arrived = wait_for(ARCHIVED_WITHIN, Duration::from_millis(100), async || {
-            let now = archiver(&pg).await?;
-            Ok(reached(&now.last, &segment).then_some(now))
-        });
+        let arrived =
+            wait_for("the WAL to be archived", ARCHIVED_WITHIN, Duration::from_millis(100), async || {
+                let now = archiver(&pg).await?;
+                Ok(reached(&now.last, &segment).then_some(now))
+            });
         let Some(now) = arrived.await? else {
             let failed = archiver(&pg).await?;
             let why = if failed.failed > before.failed {

@@ -24,7 +24,7 @@ use crate::name::HostName;
 use crate::workspace::Host;
 
 /// sshd allows ten sessions a connection; two stay free for forwarded sockets and checks.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// How long a master that nobody uses stays, which is also how long one outlives a killed hactl.
 const IDLE_SECONDS: u32 = 60;

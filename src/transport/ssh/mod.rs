@@ -40,6 +40,7 @@ use self::runtime::Runtime;
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::Hold;
 use crate::name::HostName;
+use crate::waiting::{Await, awaited};
 use crate::workspace::{Host, Workspace};
 
 /// How much of each stream of a command is kept: 8 MiB. An answer may hold both, so hactl holds less than 160 MiB
@@ -177,13 +178,15 @@ impl Ssh {
     }
 
     async fn place(&self, host: &Host) -> Result<SemaphorePermit<'_>> {
-        self.master(host)?.place(host).await
+        let place = Await::new(format!("one of the {} commands that may run at once", master::AT_ONCE));
+        awaited(place.on(&host.name), self.master(host)?.place(host)).await
     }
 
     async fn open(&self, host: &Host) -> Result<Rc<Live>> {
         let (config, runtime) = self.runtime()?;
         let way = Way { host, jumps: self.jumps(host, runtime), config, runtime, timing: self.timing };
-        self.master(host)?.open(&way).await
+        let connection = Await::new("a connection").on(&host.name).within(way.limit());
+        awaited(connection, self.master(host)?.open(&way)).await
     }
 
     /// Forwards a new unix socket here to a unix socket of a host.

@@ -16,6 +16,7 @@ use crate::diagnostic::{Code, Error, Result, codes};
 use crate::digest::Digest;
 use crate::redact::sanitize_for_terminal;
 use crate::step::Failure;
+use crate::waiting::{Await, awaited, begin, quietly};
 use crate::workspace::Host;
 
 const CLAIM: &str = concat!(include_str!("common.sh"), include_str!("claim.sh"));
@@ -92,8 +93,10 @@ impl Ssh {
             ];
             let line = self.root_script(host, CLAIM, "hactl-claim", &arguments);
             self.check_line(host, &line).map_err(not_started)?;
-            let sent =
-                self.exchange(&live, &line, &stdin, 2 * MAX_OUTPUT + 4096, command.within + GRACE).await;
+            let within = command.within + GRACE;
+            let end = Await::new(format!("{} to end", command.argv.program())).on(&host.name).within(within);
+            let sent = self.exchange(&live, &line, &stdin, 2 * MAX_OUTPUT + 4096, within);
+            let sent = awaited(end, sent).await;
             // Refused before it began: where the line that the host remembers is one of ours, it is sent again with that.
             match sent.as_ref().ok().and_then(|answer| parse(&answer.stdout, &marker, Kind::Claim)) {
                 Some(Report::Refused { word, detail })
@@ -144,8 +147,11 @@ impl Ssh {
         let began = Instant::now();
         // A host that answers is waited for as long as the command may take; one that does not, only for a while.
         let mut heard = began;
+        let (again, end) = (format!("an answer after {why}"), format!("{program} to end"));
+        let recover = self.timing().recover;
+        let waiting = begin(Await::new(again.clone()).on(&host.name).within(recover));
         loop {
-            match self.ask_after(host, attempt, Some(number)).await {
+            match quietly(self.ask_after(host, attempt, Some(number))).await {
                 Ok((_, Report::Never)) => {
                     let what = format!("{why}, and {program} had not begun");
                     let error = Error::new(codes::SSH_LOST, what).state("it can no longer start");
@@ -153,6 +159,7 @@ impl Ssh {
                 }
                 Ok((_, Report::Running)) => {
                     heard = Instant::now();
+                    waiting.is_now(end.clone(), began + command.within + GRACE);
                     if began.elapsed() > command.within + GRACE {
                         let what = format!("{program} runs longer than it may, and does not end");
                         return Err(Failure::Unclear(unclear(codes::ATTEMPT_UNKNOWN, what)));
@@ -166,12 +173,12 @@ impl Ssh {
                 Ok((_, report @ (Report::Finished { .. } | Report::Refused { .. }))) => {
                     return self.outcome(host, command, report);
                 }
-                Err(error) if heard.elapsed() > self.timing().recover => {
+                Err(error) if heard.elapsed() > recover => {
                     let what =
                         format!("{why} while {program} was under way, and the host did not answer again");
                     return Err(Failure::Unclear(unclear(codes::SSH_LOST, what).source(error)));
                 }
-                Err(_again) => {}
+                Err(_again) => waiting.is_now(again.clone(), heard + recover),
             }
             sleep(AGAIN).await;
         }

@@ -10,6 +10,7 @@ use super::exchange::{Answer, NoAnswer, line};
 use super::{MAX_OUTPUT, Runner, Ssh};
 use crate::access::reads::ReadOnly;
 use crate::diagnostic::{Error, Result, codes};
+use crate::waiting::{Await, awaited};
 use crate::workspace::Host;
 
 const QUERY: &str = include_str!("query.sh");
@@ -61,7 +62,8 @@ impl Ssh {
         loop {
             tries -= 1;
             let live = self.open(host).await?;
-            let error = match self.exchange(&live, line, stdin, limit, within).await {
+            let answer = Await::new("an answer").on(&host.name).within(within);
+            let error = match awaited(answer, self.exchange(&live, line, stdin, limit, within)).await {
                 Ok(answer) => return Ok(answer),
                 Err(NoAnswer::TooMuch) => {
                     let what = format!("a command printed more than the {limit} bytes that are read");
