@@ -13,6 +13,7 @@ use super::common::cli::Ran;
 use super::common::lab::{Lab, Scene, eventually};
 
 pub(crate) const TESTS: &[Test] = &[
+    ("cloud::a_server_is_what_was_asked_for", a_server_is_what_was_asked_for),
     ("cloud::a_load_balancer_balances_and_tells_health", a_load_balancer_balances_and_tells_health),
     ("cloud::the_provider_s_own_client_gets_along", the_provider_s_own_client_gets_along),
 ];
@@ -193,6 +194,124 @@ impl<'a> Project<'a> {
 fn answers(project: &Project<'_>, address: &str, port: u16) -> bool {
     let line = format!("exec 3<>/dev/tcp/{address}/{port}");
     project.enter(&["timeout", "3", "bash", "-c", &line]).status == 0
+}
+
+fn a_server_is_what_was_asked_for() {
+    let lab = Lab::up("cloud", Scene::SingleServer);
+    let project = Project::of(&lab);
+    // The server that is there already, adopted rather than made.
+    let there = project.must("GET", "/servers", &Value::Null)["servers"].clone();
+    assert_eq!(
+        (&there[0]["name"], &there[0]["status"], there.as_array().unwrap().len()),
+        (&json!("cell0-node-1"), &json!("running"), 1)
+    );
+    let first = there[0]["id"].as_u64().unwrap();
+    project.key();
+    let network = project.network();
+    project.post(&format!("/servers/{first}/actions/attach_to_network"), &json!({ "network": network }));
+    let rules = json!([
+        { "direction": "in", "protocol": "tcp", "port": "22", "source_ips": ["0.0.0.0/0"] },
+        { "direction": "in", "protocol": "icmp", "source_ips": ["0.0.0.0/0"] },
+    ]);
+    let firewall = project.must("POST", "/firewalls", &json!({ "name": "cell0", "rules": rules }));
+    let firewall = firewall["firewall"]["id"].clone();
+    let more = json!({ "networks": [network], "firewalls": [{ "firewall": firewall }] });
+    let (id, ip) = project.server("cell0-node-2", &more);
+
+    // The very first login is checked against the key that user data brought.
+    assert_eq!(project.on(&ip, "hostname"), "cell0-node-2");
+    assert_eq!(project.on(&ip, "cloud-init status --wait >/dev/null; cloud-init status"), "status: done");
+
+    // The private network carries what fits into 1450 bytes, and not a byte more.
+    let link = project.on(&ip, "ip -o link show enp7s0");
+    assert!(link.contains(" mtu 1450 "), "{link}");
+    let ping = |size: u16| format!("ping -q -c 2 -W 2 -M do -s {size} 10.0.1.1 >/dev/null 2>&1; echo $?");
+    assert_eq!(project.on(&ip, &ping(1422)), "0");
+    assert_ne!(project.on(&ip, &ping(1423)), "0");
+
+    // A port is open inside, and the firewall is seen to block it from outside; without the firewall it is open there too.
+    let listen = "systemd-run -q --unit listen --property=Restart=always python3 -m http.server 8080";
+    project.on(&ip, listen);
+    eventually("the port is open inside", LONG, || {
+        lab.on("node-1", "timeout 3 bash -c 'exec 3<>/dev/tcp/10.0.1.2/8080'").status == 0
+    });
+    assert!(!answers(&project, &ip, 8080), "the firewall lets port 8080 through");
+    let resource = json!([{ "type": "server", "server": { "id": id } }]);
+    let path = format!("/firewalls/{firewall}/actions/remove_from_resources");
+    project.must("POST", &path, &json!({ "remove_from": resource }));
+    project.settled(id);
+    assert!(answers(&project, &ip, 8080), "the port is closed without the firewall too");
+
+    // A floating IP leads to the server that it is assigned to and that has it, and nowhere else.
+    let body = json!({ "type": "ipv4", "name": "cell0", "server": id });
+    let floating = project.must("POST", "/floating_ips", &body);
+    project.action(&floating);
+    let address = floating["floating_ip"]["ip"].as_str().unwrap().to_owned();
+    assert!(!answers(&project, &address, 22), "the floating IP answers though no system has it");
+    project.on(&ip, &format!("ip addr add {address}/32 dev eth0"));
+    assert_eq!(project.on(&address, "hostname"), "cell0-node-2");
+    let moved = format!("/floating_ips/{}/actions/assign", floating["floating_ip"]["id"]);
+    project.post(&moved, &json!({ "server": first }));
+    assert!(!answers(&project, &address, 22), "the floating IP still leads to the first server");
+    project.post(&moved, &json!({ "server": id }));
+    assert_eq!(project.on(&address, "hostname"), "cell0-node-2");
+
+    // A reboot is one: another boot, and what was added by hand is gone.
+    let boot = "cat /proc/sys/kernel/random/boot_id; stat -c %Y /proc/1";
+    let before = project.on(&ip, boot);
+    project.post(&format!("/servers/{id}/actions/reboot"), &Value::Null);
+    eventually("another boot", LONG, || {
+        let ran = project.ssh(&ip, boot);
+        ran.status == 0 && ran.stdout.trim() != before
+    });
+    assert!(
+        !project.on(&ip, "ip -o addr show").contains(&address),
+        "an address added by hand survived a reboot"
+    );
+    assert_eq!(project.on(&ip, &ping(1422)), "0");
+
+    // Power, and what is seen of it through the API.
+    project.post(&format!("/servers/{id}/actions/poweroff"), &Value::Null);
+    assert_eq!(project.settled(id)["status"], "off");
+    assert!(!answers(&project, &ip, 22));
+    project.post(&format!("/servers/{id}/actions/poweron"), &Value::Null);
+    assert_eq!(project.on(&ip, "hostname"), "cell0-node-2");
+
+    // The API ends and is started again: the same project.
+    end_the_cloud(&lab);
+    lab.must(&["up"]);
+    assert_eq!(project.settled(id)["status"], "running");
+    let shown = lab.lab(&["status"]).stdout;
+    assert!(shown.contains("stand-in: the Hetzner Cloud API") && shown.contains("cell0-node-2"), "{shown}");
+
+    project.action(&project.must("DELETE", &format!("/servers/{id}"), &Value::Null));
+    assert_eq!(project.call("GET", &format!("/servers/{id}"), &Value::Null).0, 404);
+    assert!(!answers(&project, &ip, 22));
+    let (name, prefix) = (lab.name().to_owned(), format!("hactl-{}", lab.name()));
+    project.server("left-behind", &json!({}));
+    drop(lab);
+    let left = fs::read_dir("/run/netns").unwrap().flatten();
+    let left: Vec<String> =
+        left.map(|e| e.file_name().into_string().unwrap()).filter(|n| n.starts_with(&prefix)).collect();
+    assert_eq!(left, Vec::<String>::new(), "lab {name} left namespaces behind");
+}
+
+/// Ends the process that is the cloud, as an out-of-memory killer would.
+fn end_the_cloud(lab: &Lab) {
+    let words = ["lab", "--name", lab.name(), "cloud-serve"].map(str::to_owned);
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let own = all.filter(|e| {
+        let line = fs::read(e.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let given: Vec<String> = line.split('\0').map(str::to_owned).collect();
+        given.windows(words.len()).any(|w| w == words)
+    });
+    let pids: Vec<i32> = own.filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+    assert!(!pids.is_empty(), "the cloud does not run");
+    for pid in pids {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
 }
 
 fn a_load_balancer_balances_and_tells_health() {
