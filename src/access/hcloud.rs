@@ -250,6 +250,48 @@ impl HcloudHands {
         Ok(object)
     }
 
+    /// Brings an object to a state by one of the API's actions, unless it is there already, and waits until the cloud has
+    /// finished it. Where no answer says what became of it, the object itself does.
+    ///
+    /// # Errors
+    /// `NotStarted` where the API refused it before anything was done; else `Unclear`.
+    pub async fn bring<R: Resource>(
+        &self,
+        object: &R,
+        action: &str,
+        body: &Value,
+        there: impl Fn(&R) -> bool,
+    ) -> Result<R, Failure> {
+        let (mut now, mut lost) = (object.clone(), None);
+        for _ in 0..ASKED {
+            if there(&now) {
+                return Ok(now);
+            }
+            match self.view.client.act(&now, action, body.clone()).await {
+                Ok(actions) => {
+                    self.has_begun();
+                    self.finish(actions).await?;
+                }
+                Err(error) if error.code() == codes::HCLOUD_UNKNOWN => {
+                    self.has_begun();
+                    let under_way = self.view.under_way(&now).await?;
+                    self.finish(under_way).await?;
+                    lost = Some(error);
+                }
+                Err(error) => return Err(self.failure(error)),
+            }
+            now = self.view.get::<R>(now.head().id).await?.ok_or_else(|| {
+                let text = format!("the {} {} is gone", R::WORDS, object.head().name);
+                Failure::Unclear(Error::new(codes::HCLOUD_NOT_FOUND, text))
+            })?;
+        }
+        if there(&now) {
+            return Ok(now);
+        }
+        let text = format!("the {} {} is not as it was asked for", R::WORDS, object.head().name);
+        Err(Failure::Unclear(lost.unwrap_or_else(|| Error::new(codes::HCLOUD_UNKNOWN, text))))
+    }
+
     /// Deletes the object of this name if this very run made it, and sees it gone. One that is not there is gone.
     ///
     /// # Errors
@@ -289,9 +331,8 @@ impl HcloudHands {
     /// Waits until a deleted object is no longer in the list, so that the next look does not take it for there.
     async fn gone<R: Resource>(&self, name: &str) -> Result<(), Failure> {
         let until = Instant::now() + self.view.client.deadlines().settle;
-        while let Some(object) = self.view.find::<R>(name).await? {
-            let really = self.view.get::<R>(object.head().id).await?.is_some();
-            if really || Instant::now() >= until {
+        while self.view.find::<R>(name).await?.is_some() {
+            if Instant::now() >= until {
                 let text = format!("the {} {name} is still there after it was deleted", R::WORDS);
                 return Err(Failure::Unclear(Error::new(codes::HCLOUD_UNKNOWN, text)));
             }

@@ -137,6 +137,10 @@ step_kinds! {
     AptPackage = super::apt_package::AptPackage;
     Command = super::command::RunCommand;
     DumpNow = super::dump_now::DumpNow;
+    HcloudFirewall = super::hcloud::firewall::HcloudFirewall;
+    HcloudNetwork = super::hcloud::network::HcloudNetwork;
+    HcloudPlacementGroup = super::hcloud::placement_group::HcloudPlacementGroup;
+    HcloudSshKey = super::hcloud::ssh_key::HcloudSshKey;
     Manual = super::manual::Manual;
     PgBackRestBackup = super::pgbackrest_backup::PgBackRestBackup;
     PgBackRestConfig = super::pgbackrest_config::PgBackRestConfig;

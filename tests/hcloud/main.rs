@@ -1,10 +1,13 @@
 //! The Hetzner Cloud API, as the operator's side speaks it: what each answer means, and what becomes of objects whatever
 //! becomes of requests.
 
+#![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod files;
+#[cfg(all(feature = "lab", target_os = "linux"))]
+mod kinds;
 mod scripted;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -46,8 +47,17 @@ impl Request {
 }
 
 impl HcloudClient {
-    /// Sends a request, within the deadline of a call.
-    pub(super) async fn send(&self, doing: &Doing, request: &Request) -> Result<Value> {
+    /// Sends a request, within the deadline of a call. Boxed, because the HTTP client's futures are nested so deeply that
+    /// they would bring whatever waits for them to the compiler's limit.
+    pub(super) fn send<'a>(
+        &'a self,
+        doing: &'a Doing,
+        request: &'a Request,
+    ) -> LocalBoxFuture<'a, Result<Value>> {
+        Box::pin(self.try_and_try(doing, request))
+    }
+
+    async fn try_and_try(&self, doing: &Doing, request: &Request) -> Result<Value> {
         let deadlines = self.deadlines();
         let until = Instant::now() + deadlines.call;
         let mut pause = deadlines.pause;

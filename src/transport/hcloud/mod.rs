@@ -23,7 +23,9 @@ use serde_json::Value;
 
 pub use self::action::{Action, ActionError};
 pub(crate) use self::connect::is_private;
-pub use self::model::{Actions, Head, Resource, SshKey};
+pub use self::model::{
+    Actions, Firewall, Head, Network, PlacementGroup, Resource, RuleSeen, SshKey, SubnetSeen,
+};
 
 use self::answer::Doing;
 use self::exchange::Request;
@@ -171,6 +173,18 @@ impl HcloudClient {
         let mut answer = self.send(&doing, &Request::post(R::MANY, body)).await?;
         let object = self.understood(&doing, answer.get_mut(R::ONE).map(Value::take))?;
         Ok((object, self.begun(&doing, &mut answer)?))
+    }
+
+    /// Asks once for something to be done with an object. The actions that were begun.
+    ///
+    /// # Errors
+    /// As the module says.
+    pub async fn act<R: Resource>(&self, object: &R, action: &str, body: Value) -> Result<Vec<Action>> {
+        let Head { id, name, .. } = object.head();
+        let doing = Doing::write(format!("{} of the {} {name}", action.replace('_', " "), R::WORDS));
+        let path = format!("{}/{id}/actions/{action}", R::MANY);
+        let mut answer = self.send(&doing, &Request::post(&path, body)).await?;
+        self.begun(&doing, &mut answer)
     }
 
     /// Deletes an object; one that does not exist is deleted already.

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// What every object has.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -60,6 +60,9 @@ macro_rules! resources {
 }
 
 resources! {
+    Firewall = "firewalls", "firewall", "firewall", Some;
+    Network = "networks", "network", "network", Some;
+    PlacementGroup = "placement_groups", "placement_group", "placement group", Never;
     SshKey = "ssh_keys", "ssh_key", "SSH key", Never;
 }
 
@@ -71,4 +74,72 @@ pub struct SshKey {
     pub head: Head,
     /// The key, as it stands in `authorized_keys`.
     pub public_key: String,
+}
+
+/// A private network.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Network {
+    /// What every object has.
+    #[serde(flatten)]
+    pub head: Head,
+    /// The range that its subnets lie in.
+    pub ip_range: String,
+    /// Its subnets.
+    pub subnets: Vec<SubnetSeen>,
+}
+
+/// A subnet of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SubnetSeen {
+    /// Its range.
+    #[serde(default)]
+    pub ip_range: Option<String>,
+    /// Its zone.
+    #[serde(default)]
+    pub network_zone: String,
+    /// What it is for, such as `cloud`.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+}
+
+/// A placement group.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct PlacementGroup {
+    /// What every object has.
+    #[serde(flatten)]
+    pub head: Head,
+    /// How it places servers, such as `spread`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// A firewall.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Firewall {
+    /// What every object has.
+    #[serde(flatten)]
+    pub head: Head,
+    /// What it lets through.
+    pub rules: Vec<RuleSeen>,
+}
+
+/// A rule of a firewall, as the API shows it; it can be sent back as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleSeen {
+    /// `in` or `out`.
+    pub direction: String,
+    /// Such as `tcp`.
+    pub protocol: String,
+    /// One port or a range, where the protocol has ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// From where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_ips: Vec<String>,
+    /// To where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destination_ips: Vec<String>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }

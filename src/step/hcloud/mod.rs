@@ -1,0 +1,206 @@
+//! Objects in the Hetzner Cloud: one kind of step a kind of object.
+//!
+//! Invariant: a step finds its object by name, takes it only if this fleet made it or the step says `adopt`, and takes
+//! back only what its own run made.
+
+pub mod firewall;
+pub mod network;
+pub mod placement_group;
+pub mod ssh_key;
+
+use std::fmt;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use super::common::{output, recall, remember};
+use super::{Failure, Findings, OutputType};
+use crate::access::hcloud::{HcloudView, Owner, not_ours};
+use crate::access::{Hands, View};
+use crate::diagnostic::{Error, Result, codes};
+use crate::journal::record::{Before, OutputValue, Outputs};
+use crate::transport::hcloud::{Head, Resource};
+
+/// The name of an object in the cloud, unique in a project among objects of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectName(String);
+
+impl ObjectName {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ObjectName {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        const LONGEST: usize = 255;
+        if text.trim() != text || text.is_empty() || text.len() > LONGEST {
+            return Err(format!("a name has 1 to {LONGEST} characters, none of them a space at an end"));
+        }
+        match text.chars().find(|c| c.is_control()) {
+            Some(c) => Err(format!("a name cannot hold {c:?}")),
+            None => Ok(Self(text)),
+        }
+    }
+}
+
+impl From<ObjectName> for String {
+    fn from(name: ObjectName) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What becomes of an object that has the name and was not made by this fleet. In the TOML, `adopt = true` or `false`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
+pub enum Adopt {
+    /// It is used as it is, and never deleted.
+    Yes,
+    /// The step is refused.
+    #[default]
+    No,
+}
+
+impl From<bool> for Adopt {
+    fn from(adopt: bool) -> Self {
+        if adopt { Self::Yes } else { Self::No }
+    }
+}
+
+impl From<Adopt> for bool {
+    fn from(adopt: Adopt) -> bool {
+        match adopt {
+            Adopt::Yes => true,
+            Adopt::No => false,
+        }
+    }
+}
+
+/// What stood before, as it is journaled.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stood<T> {
+    existed: Existed,
+    /// What is restored, of an object that existed and was changed.
+    #[serde(default = "nothing", skip_serializing_if = "Option::is_none")]
+    was: Option<T>,
+}
+
+fn nothing<T>() -> Option<T> {
+    None
+}
+
+/// Whether the object was there before the first intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Existed {
+    Yes,
+    No,
+}
+
+/// The object of a step, where it is there and may be used.
+async fn usable<R: Resource>(cloud: &HcloudView, name: &ObjectName, adopt: Adopt) -> Result<Option<R>> {
+    let Some(object) = cloud.find::<R>(name.as_str()).await? else { return Ok(None) };
+    match (cloud.owner(object.head()), adopt) {
+        (Owner::Fleet(_), _) | (Owner::Nobody, Adopt::Yes) => Ok(Some(object)),
+        (owner @ Owner::OtherFleet(_), _) | (owner @ Owner::Nobody, Adopt::No) => {
+            Err(not_ours::<R>(object.head(), &owner))
+        }
+    }
+}
+
+/// What stands in the way of using the object of this name, where something does; the object, where it is there.
+async fn check_usable<R: Resource>(
+    cloud: &HcloudView,
+    name: &ObjectName,
+    adopt: Adopt,
+    findings: &mut Findings,
+) -> Result<Option<R>> {
+    match usable::<R>(cloud, name, adopt).await {
+        Ok(object) => {
+            if let Some(object) = &object
+                && cloud.owner(object.head()) == Owner::Nobody
+            {
+                let (words, id) = (R::WORDS, object.head().id);
+                findings.note(format!("the {words} {name} (number {id}) is adopted: it is never deleted"));
+            }
+            Ok(object)
+        }
+        Err(error) if error.code() == codes::HCLOUD_NOT_OURS => {
+            findings.block(error.message());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The object, which must be there by now: in the list, or in one that is some seconds newer.
+async fn there<R: Resource>(cloud: &HcloudView, name: &ObjectName) -> Result<R> {
+    let missing = || {
+        Error::new(codes::HCLOUD_NOT_FOUND, format!("there is no {} {name} in the project", R::WORDS))
+            .state("it was there, or was just made")
+            .next("hactl plan    (shows what is there)")
+    };
+    let listed = cloud.wait_for::<R>(name.as_str()).await?.ok_or_else(missing)?;
+    // A list may be some seconds old; an object asked for by its number is not.
+    cloud.get::<R>(listed.head().id).await?.ok_or_else(missing)
+}
+
+/// Deletes the object if there was none before the first intent and this very run made it.
+async fn take_back<R: Resource>(hands: &Hands<'_>, name: &ObjectName) -> Result<(), Failure> {
+    let stood: Option<Stood<IgnoredAny>> = recall(hands.before()).map_err(Failure::NotStarted)?;
+    match stood.map(|stood| stood.existed) {
+        Some(Existed::No) => hands.hcloud().await?.unmake::<R>(name.as_str()).await,
+        // Without what stood before, nobody can tell who made it.
+        Some(Existed::Yes) | None => Ok(()),
+    }
+}
+
+fn nothing_stood() -> Result<Before> {
+    remember(&Stood::<()> { existed: Existed::No, was: None })
+}
+
+/// What the cloud is doing with an object now, where it does something.
+async fn running<R: Resource>(cloud: &HcloudView, object: &R) -> Result<Option<String>> {
+    let actions = cloud.under_way(object).await?;
+    let words: Vec<_> =
+        actions.iter().map(|action| format!("{} {} %", action.command, action.progress)).collect();
+    Ok((!words.is_empty()).then(|| format!("the cloud is at work: {}", words.join(", "))))
+}
+
+/// What approvals of a step on an object bind.
+fn objects<R: Resource>(view: &View<'_>, name: &ObjectName) -> Vec<String> {
+    let project = view.hcloud_identity();
+    std::iter::once(format!("{} {name}", R::WORDS)).chain(project).collect()
+}
+
+/// The outputs that each object has.
+fn outputs(head: &Head) -> Result<Outputs> {
+    Ok(Outputs::from([
+        (output("id")?, OutputValue::Integer(head.id)),
+        (output("name")?, OutputValue::String(head.name.clone())),
+    ]))
+}
+
+/// Their types.
+fn output_types() -> Vec<(&'static str, OutputType)> {
+    vec![("id", OutputType::Integer), ("name", OutputType::String)]
+}
+
+/// Who made an object, as a fact.
+fn made_by(cloud: &HcloudView, head: &Head) -> String {
+    match cloud.owner(head) {
+        Owner::Fleet(run) => format!("it carries the labels of this fleet and of the run {run}"),
+        Owner::OtherFleet(fleet) => format!("it carries the label of the fleet {fleet}"),
+        Owner::Nobody => "it was not made by hactl, and is never deleted by it".to_owned(),
+    }
+}

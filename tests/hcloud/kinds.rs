@@ -1,0 +1,451 @@
+//! The kinds of objects in the cloud, carried out by the engine against the lab's cloud: whatever goes wrong, each object
+//! is there once in the end, and taken back once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use hactl::access::hcloud::{FLEET_LABEL, RUN_LABEL};
+use hactl::access::{Means, World};
+use hactl::clock::SystemClock;
+use hactl::diagnostic::{Error, Result, codes};
+use hactl::digest::Digest;
+use hactl::engine::approver::{Answer, Approver, Asked, Person, Question};
+use hactl::engine::driver::Driver;
+use hactl::engine::interrupt::Interrupt;
+use hactl::event::{Collect, Event};
+use hactl::evidence::EvidenceStore;
+use hactl::journal::fake::{FakeDisk, Fault as DiskFault};
+use hactl::journal::record::{EvidenceRef, Mode, Operator, Record};
+use hactl::journal::{Holder, Journal, Lock, StateDir};
+use hactl::lab::cloud::backend::ObjectsOnly;
+use hactl::lab::cloud::{Cloud, CloudSettings, Fault, FaultKind};
+use hactl::name::{OutputName, RunId};
+use hactl::plan::Outlook;
+use hactl::redact::Redactor;
+use hactl::runbook::load;
+use hactl::step::fleet::Fleet;
+use hactl::step::table::Table;
+use hactl::transport::hcloud::{
+    Firewall, HcloudClient, HcloudSettings, Head, Network, PlacementGroup, Resource, SshKey,
+};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::client::short;
+
+/// How often an operator types the next command before giving up.
+const PATIENCE: usize = 12;
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0ue6ViJTZQ8UmCfoyQxd8NqGjRZbHHdPHXaNNMaxNg";
+
+const RUNBOOK: &str = r#"[runbook]
+name = "objects"
+title = "Objects in the cloud"
+summary = "For tests."
+
+[[phase]]
+id = "0"
+title = "Make them"
+
+[[phase.step]]
+id = "key"
+title = "The key"
+[phase.step.action.hcloud_ssh_key]
+name = "ops@desk"
+public_key = "KEY ops@desk"
+
+[[phase.step]]
+id = "net"
+title = "The network"
+timeout = "2s"
+[phase.step.action.hcloud_network]
+name = "cell0-net"
+ip_range = "10.0.0.0/16"
+subnet = "10.0.1.0/24"
+zone = "eu-central"
+
+[[phase.step]]
+id = "spread"
+title = "The placement group"
+[phase.step.action.hcloud_placement_group]
+name = "cell0-spread"
+
+[[phase.step]]
+id = "wall"
+title = "The firewall"
+[phase.step.action.hcloud_firewall]
+name = "cell0-wall"
+rules = [
+  { direction = "in", protocol = "tcp", port = "22", addresses = ["0.0.0.0/0", "::/0"], description = "ssh" },
+  { direction = "in", protocol = "icmp", addresses = ["0.0.0.0/0", "::/0"] },
+]
+"#;
+
+const ALL: [&str; 4] =
+    ["SSH key ops@desk", "firewall cell0-wall", "network cell0-net", "placement group cell0-spread"];
+
+/// What a process is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Job {
+    Run,
+    RollBack,
+}
+
+/// A workspace, its cloud, and a journal that can die.
+struct Bench {
+    cloud: Cloud,
+    folder: TempDir,
+    runtime: tokio::runtime::Runtime,
+    told: Rc<Collect>,
+}
+
+struct Nobody;
+
+impl Person for Nobody {
+    fn ask<'a>(&'a self, _: &'a str, _: &'a BTreeMap<OutputName, String>) -> Asked<'a> {
+        panic!("nobody is asked here")
+    }
+}
+
+impl Approver for Nobody {
+    async fn ask(&self, _question: &Question<'_>) -> Result<Answer> {
+        panic!("nobody is asked here")
+    }
+}
+
+impl Bench {
+    fn new(runbook: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let cloud = Cloud::start(CloudSettings::local(ObjectsOnly::default())).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, cloud.token()).unwrap();
+        std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let bench = Self {
+            folder,
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            told: Rc::default(),
+            cloud,
+        };
+        bench.write(runbook);
+        bench
+    }
+
+    fn write(&self, runbook: &str) {
+        let workspace = format!(
+            "runbook = \"./objects.toml\"\nfleet = \"cell0\"\n[ssh]\nuser = \"ops\"\n\
+             [[host]]\nname = \"node-1\"\naddress = \"192.0.2.1\"\nroles = []\n\
+             [hcloud]\ntoken = {{ file = \"token\" }}\nendpoint = \"{}\"\n",
+            self.cloud.endpoint()
+        );
+        std::fs::write(self.file(), workspace).unwrap();
+        std::fs::write(self.folder.path().join("objects.toml"), runbook.replace("KEY", KEY)).unwrap();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("hactl.toml")
+    }
+
+    /// One process, from its start to its end.
+    fn process(&self, disk: &FakeDisk, job: Job) -> Result<()> {
+        self.runtime.block_on(async { self.work(disk, job).await })
+    }
+
+    fn fleet(&self, dir: StateDir) -> Fleet {
+        let loaded = load::<Table>(&self.file()).unwrap();
+        let redactor = Rc::new(Redactor::new());
+        let evidence = Rc::new(EvidenceStore::new(dir, redactor.clone()));
+        let means = Means { clock: Rc::new(SystemClock), evidence, redactor, person: Rc::new(Nobody) };
+        let workspace = Rc::new(loaded.workspace);
+        let world = World::new(workspace.clone(), means).unwrap().with_hcloud_deadlines(short());
+        world.listen(self.told.clone());
+        Fleet::new(Rc::new(loaded.runbook), workspace, world)
+    }
+
+    async fn work(&self, disk: &FakeDisk, job: Job) -> Result<()> {
+        let dir = StateDir::of(self.folder.path());
+        dir.create().unwrap();
+        let clock = Rc::new(SystemClock);
+        let operator = Operator { user: "ada".into(), machine: "desk".into() };
+        let since = "2026-11-21T12:00:00Z".parse().unwrap();
+        let lock = Lock::take(&dir, Holder::this_process(operator.clone(), since, "test")).unwrap();
+        let (journal, _) = Journal::open_on(Box::new(disk.clone()), lock, clock.clone())?;
+        let fleet = self.fleet(dir.clone());
+        let phase = fleet.phase(&load::<Table>(&self.file()).unwrap().runbook.phases[0]);
+        if journal.state().run().is_none() {
+            let kept = |name: &str| EvidenceRef { name: name.to_owned(), digest: Digest::of(name), bytes: 0 };
+            journal.append(Record::RunStarted {
+                run: RunId::new("run-1").unwrap(),
+                fleet: "cell0".parse().unwrap(),
+                operator: operator.clone(),
+                runbook: "objects".parse().unwrap(),
+                runbook_bytes: kept("runbook"),
+                workspace: kept("hactl.toml"),
+                hactl: "0".to_owned(),
+                mode: Mode::Production,
+            })?;
+        }
+        let evidence = EvidenceStore::new(dir, Rc::new(Redactor::new()));
+        let driver = Driver {
+            steps: &fleet,
+            journal: &journal,
+            evidence: &evidence,
+            approver: &Nobody,
+            listener: &*self.told,
+            clock: &*clock,
+            interrupt: Interrupt::default(),
+            operator,
+        };
+        match job {
+            Job::Run => driver.run_phase(&phase.id, &phase.title, &phase.steps).await,
+            Job::RollBack => {
+                driver.settle_doubts(&phase.steps, &phase.id).await?;
+                driver.roll_back(&phase.steps).await
+            }
+        }
+    }
+
+    /// An operator types the command again until it is done.
+    fn carry_through(&self, disk: &FakeDisk, job: Job, story: &str) {
+        let mut last = String::new();
+        for _ in 0..PATIENCE {
+            match self.process(disk, job) {
+                Ok(()) => return,
+                Err(error) => {
+                    // What the cloud left running ends one day.
+                    if error.code() == codes::IN_DOUBT || error.code() == codes::CANNOT_TELL {
+                        self.cloud.release_actions().unwrap();
+                    }
+                    last = told(&error);
+                }
+            }
+        }
+        panic!("{story}: it never ends: {last}");
+    }
+
+    fn client(&self) -> HcloudClient {
+        let settings = HcloudSettings { endpoint: self.cloud.endpoint().to_owned(), ca_pem: None };
+        HcloudClient::new(settings, &self.cloud.token().into(), short()).unwrap()
+    }
+
+    /// Every object there is, with its labels.
+    fn objects(&self) -> Vec<(String, Head)> {
+        self.cloud.clear_faults();
+        self.runtime.block_on(async {
+            let client = self.client();
+            let mut all = of_kind::<SshKey>(&client).await;
+            all.extend(of_kind::<Network>(&client).await);
+            all.extend(of_kind::<PlacementGroup>(&client).await);
+            all.extend(of_kind::<Firewall>(&client).await);
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+            all
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.objects().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Something that somebody else made.
+    fn foreign<R: Resource>(&self, name: &str, body: serde_json::Value) -> R {
+        self.runtime.block_on(self.client().create::<R>(name, body)).unwrap().0
+    }
+
+    fn changes(&self) -> Vec<String> {
+        self.cloud.requests().into_iter().filter(|request| !request.starts_with("GET ")).collect()
+    }
+}
+
+fn told(error: &Error) -> String {
+    format!("{}: {}", error.code(), error.one_line())
+}
+
+async fn of_kind<R: Resource>(client: &HcloudClient) -> Vec<(String, Head)> {
+    let objects = client.list::<R>(&[]).await.unwrap();
+    objects.iter().map(|o| (format!("{} {}", R::WORDS, o.head().name), o.head().clone())).collect()
+}
+
+#[test]
+fn objects_are_made_once_seen_again_and_taken_back_once() {
+    let bench = Bench::new(RUNBOOK);
+    let disk = FakeDisk::default();
+    bench.process(&disk, Job::Run).unwrap();
+    let objects = bench.objects();
+    assert_eq!(objects.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ALL);
+    let ours = BTreeMap::from([
+        (FLEET_LABEL.to_owned(), "cell0".to_owned()),
+        (RUN_LABEL.to_owned(), "run-1".to_owned()),
+    ]);
+    assert!(objects.iter().all(|(_, head)| head.labels == ours), "{objects:?}");
+
+    // A second run, and a plan, change nothing and ask for no change.
+    bench.cloud.forget_requests();
+    bench.process(&disk, Job::Run).unwrap();
+    let fleet = bench.fleet(StateDir::of(bench.folder.path()));
+    let phase = fleet.phase(&load::<Table>(&bench.file()).unwrap().runbook.phases[0]);
+    let plan = bench.runtime.block_on(hactl::plan::plan(&fleet, &[phase], &Default::default()));
+    assert!(plan.places().all(|place| place.outlook == Outlook::AlreadyThere), "{plan:?}");
+    assert_eq!(bench.changes(), [""; 0]);
+
+    bench.process(&disk, Job::RollBack).unwrap();
+    assert_eq!(bench.names(), [""; 0]);
+    bench.cloud.forget_requests();
+    bench.process(&disk, Job::RollBack).unwrap();
+    assert_eq!(bench.changes(), [""; 0]);
+}
+
+#[test]
+fn whatever_becomes_of_a_request_each_object_is_made_once_and_taken_back_once() {
+    let refused = |status, code: &str| FaultKind::Refused { status, code: code.to_owned() };
+    let faults = [
+        FaultKind::RateLimited { retry_after: 0 },
+        refused(500, "server_error"),
+        refused(502, "bad_gateway"),
+        refused(504, "timeout"),
+        refused(409, "conflict"),
+        refused(423, "locked"),
+        FaultKind::Garbled { status: 200 },
+        FaultKind::Garbled { status: 502 },
+        FaultKind::DropBefore,
+        FaultKind::DropAfter,
+        FaultKind::GatewayAfter,
+        FaultKind::Hang { milliseconds: 600 },
+        FaultKind::HangAfter { milliseconds: 600 },
+    ];
+    for path in ["/ssh_keys", "/networks", "/placement_groups", "/firewalls"] {
+        for (number, fault) in faults.iter().enumerate() {
+            let story = format!("{path} {fault:?}");
+            let bench = Bench::new(RUNBOOK);
+            let disk = FakeDisk::default();
+            // One that passes, and one that does not pass before hactl gives up: an operator goes on.
+            let times = if number % 2 == 0 { 1 } else { 3 };
+            bench.cloud.fault(Fault::next("POST", path, fault.clone()).times(times));
+            bench.carry_through(&disk, Job::Run, &story);
+            assert_eq!(bench.names(), ALL, "{story}");
+            bench.cloud.fault(Fault::next("DELETE", path, fault.clone()).times(times));
+            bench.carry_through(&disk, Job::RollBack, &story);
+            assert_eq!(bench.names(), [""; 0], "{story}");
+        }
+    }
+}
+
+#[test]
+fn a_list_that_is_behind_makes_no_second_object_and_leaves_none() {
+    for path in ["/ssh_keys", "/networks", "/placement_groups", "/firewalls"] {
+        for lost in [None, Some(FaultKind::DropAfter)] {
+            let story = format!("{path} {lost:?}");
+            let bench = Bench::new(RUNBOOK);
+            let disk = FakeDisk::default();
+            if let Some(lost) = lost {
+                bench.cloud.fault(Fault::next("POST", path, lost));
+            }
+            // Every list of the kind, the ones right after the object was made among them.
+            bench.cloud.fault(Fault::next("GET", path, FaultKind::Stale { milliseconds: 150 }).times(1000));
+            bench.carry_through(&disk, Job::Run, &story);
+            bench.carry_through(&disk, Job::RollBack, &story);
+            assert_eq!(bench.names(), [""; 0], "{story}");
+        }
+    }
+}
+
+#[test]
+fn killed_anywhere_and_gone_on_with_each_object_is_there_once() {
+    for call in 0..500 {
+        let bench = Bench::new(RUNBOOK);
+        let disk = FakeDisk::default();
+        disk.fail_at(call, DiskFault::Killed(call % 7));
+        let ended = bench.process(&disk, Job::Run);
+        if !disk.is_dead() {
+            ended.unwrap();
+            assert!(call > 30, "only {call} places to be killed in");
+            return;
+        }
+        let story = format!("killed in disk call {call}");
+        let disk = FakeDisk::holding(disk.live());
+        // Every second one is given up instead.
+        if call % 2 == 0 {
+            bench.carry_through(&disk, Job::Run, &story);
+            assert_eq!(bench.names(), ALL, "{story}");
+        }
+        bench.carry_through(&disk, Job::RollBack, &story);
+        assert_eq!(bench.names(), [""; 0], "{story}");
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn what_somebody_else_made_is_refused_by_name_or_adopted_and_never_deleted() {
+    let bench = Bench::new(RUNBOOK);
+    let disk = FakeDisk::default();
+    bench.foreign::<SshKey>("ops@desk", json!({ "name": "ops@desk", "public_key": KEY }));
+    let network = json!({ "name": "cell0-net", "ip_range": "10.0.0.0/16" });
+    let network: Network = bench.foreign("cell0-net", network);
+    let rule = json!({ "direction": "in", "protocol": "tcp", "port": "443", "source_ips": ["0.0.0.0/0"], "destination_ips": [], "description": null });
+    let wall: Firewall = bench.foreign("cell0-wall", json!({ "name": "cell0-wall", "rules": [rule] }));
+    let before = bench.objects();
+
+    let error = bench.process(&disk, Job::Run).unwrap_err();
+    assert!(told(&error).contains("the SSH key ops@desk (number"), "{}", told(&error));
+    assert!(told(&error).contains("was not made by hactl"), "{}", told(&error));
+    assert_eq!(bench.objects(), before);
+
+    // Adopted: what is missing in them is added, and taken out again.
+    let adopting = RUNBOOK
+        .replace("public_key =", "adopt = true\npublic_key =")
+        .replace("ip_range =", "adopt = true\nip_range =")
+        .replace("rules =", "adopt = true\nrules =");
+    bench.write(&adopting);
+    let stuck = Fault::next("POST", "/networks", FaultKind::ActionStuck);
+    bench.cloud.fault(stuck);
+    bench.carry_through(&disk, Job::Run, "adopting");
+    assert_eq!(bench.names(), ALL);
+    let get = |id| bench.runtime.block_on(bench.client().get::<Network>(id)).unwrap().unwrap();
+    assert_eq!(get(network.head.id).subnets.len(), 1);
+    assert_eq!(get(network.head.id).head.labels, BTreeMap::new());
+    let rules = |id| bench.runtime.block_on(bench.client().get::<Firewall>(id)).unwrap().unwrap().rules;
+    assert_eq!(rules(wall.head.id).len(), 2);
+
+    bench.cloud.fault(Fault::next(
+        "POST",
+        "/networks",
+        FaultKind::ActionFails { code: "action_failed".into() },
+    ));
+    bench.carry_through(&disk, Job::RollBack, "adopting");
+    assert_eq!(bench.objects(), before);
+    assert_eq!(get(network.head.id), network);
+    assert_eq!(rules(wall.head.id), wall.rules);
+}
+
+#[test]
+fn another_object_under_the_name_stops_the_step_before_anything_is_done() {
+    let bench = Bench::new(RUNBOOK);
+    let disk = FakeDisk::default();
+    bench.process(&disk, Job::Run).unwrap();
+    let before = bench.objects();
+    bench.cloud.forget_requests();
+    // The same names, and other things: they cannot be changed in place.
+    let other = RUNBOOK.replace("MaxNg", "MaxNh").replace("KEY", &KEY.replace("MaxNg", "MaxNh"));
+    bench.write(&other);
+    let fresh = FakeDisk::default();
+    let error = bench.process(&fresh, Job::Run).unwrap_err();
+    assert!(told(&error).contains("another key than the step's"), "{}", told(&error));
+    bench.write(&RUNBOOK.replace("10.0.", "10.1."));
+    let error = bench.process(&FakeDisk::default(), Job::Run).unwrap_err();
+    assert!(told(&error).contains("has 10.0.0.0/16"), "{}", told(&error));
+    assert_eq!((bench.changes(), bench.objects()), (Vec::new(), before));
+}
+
+#[test]
+fn what_takes_long_is_told_while_it_is_waited_for() {
+    let bench = Bench::new(&RUNBOOK.replace("ip_range =", "adopt = true\nip_range ="));
+    bench.foreign::<Network>("cell0-net", json!({ "name": "cell0-net", "ip_range": "10.0.0.0/16" }));
+    bench.carry_through(&FakeDisk::default(), Job::Run, "adding a subnet");
+    let events = bench.told.0.borrow();
+    let told = events.iter().any(|event| match event {
+        Event::Busy { doing, .. } => doing.starts_with("add_subnet "),
+        _ => false,
+    });
+    assert!(told, "{events:?}");
+}
