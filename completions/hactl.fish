@@ -30,6 +30,7 @@ json\t'A program: one JSON object a line'"
 complete -c hactl -n "__fish_hactl_needs_command" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_needs_command" -s V -l version -d 'Print version'
+complete -c hactl -n "__fish_hactl_needs_command" -f -a "init" -d 'Make a workspace: ask what it needs, try it out, write a commented hactl.toml'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "check" -d 'Load and check the workspace and its runbook, offline; shows every problem at once'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "doctor" -d 'Examine every host, the bucket, PostgreSQL and the secrets; changes nothing'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "plan" -d 'Look at the servers and show, step by step, what would happen'
@@ -49,6 +50,38 @@ complete -c hactl -n "__fish_hactl_needs_command" -f -a "explain" -d 'Tell what 
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "schema" -d 'Print the JSON schema of what `--output json` prints'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "completions" -d 'Print the completions for a shell'
 complete -c hactl -n "__fish_hactl_needs_command" -f -a "man" -d 'Write the manual pages'
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l runbook -d 'A bundled runbook, or the path of one of your own, from the workspace\'s folder' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l fleet -d 'The fleet\'s name, written on each host that is changed' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l user -d 'Who logs in to every host; any other than root needs sudo without a password' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l identity -d 'The key that logs in, from the workspace\'s folder, or `make`' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l host -d 'A server. May be given more than once' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l role -d 'The hosts of a role of the runbook. May be given more than once' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l jump -d 'The host through which a host is reached. May be given more than once' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l fingerprint -d 'Pin this host\'s key without asking, if it has this fingerprint. May be given more than once' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l input -d 'A value of the runbook\'s inputs. May be given more than once' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l postgres-version -d 'PostgreSQL\'s major version [default: what is found]' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l postgres-cluster -d 'Debian\'s name of PostgreSQL\'s cluster [default: what is found]' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-endpoint -d 'Where the object storage answers' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-region -d 'Its region' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-bucket -d 'The bucket for backups; it need not exist yet where the runbook makes it' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-ca -d 'The only certificate authority to trust for it, from the workspace\'s folder' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-access-key -d 'The key that writes backups' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-secret-key -d 'Its secret' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-restore-access-key -d 'The key that only reads' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-restore-secret-key -d 'Its secret' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l cipher-pass -d 'The pass phrase of pgBackRest\'s repository, or `make`' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l age-recipient -d 'A public key of age to encrypt to. May be given more than once' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l age-identity -d 'The age identity that decrypts, or `make`' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l allowed-signers -d 'Whose signatures count at gates, from the workspace\'s folder' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l lab -d 'Make the workspace of this lab, and try the answers out in it' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
+json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-virtual-host -d 'Address the bucket as https://bucket.endpoint [default: whichever answers, the path first]'
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l offline -d 'Try nothing out; the file says so'
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l keep -d 'Write down also what failed when it was tried out, with a note'
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
+complete -c hactl -n "__fish_hactl_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand check" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand check" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"

@@ -19,6 +19,7 @@ pub mod dumps;
 pub mod engine;
 pub mod event;
 pub mod evidence;
+pub mod init;
 pub mod journal;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub mod lab;

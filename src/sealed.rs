@@ -281,6 +281,13 @@ fn failed(doing: &str, path: &Path, error: io::Error) -> Error {
     Error::new(codes::IO, format!("cannot {doing} {}", path.display())).source(error)
 }
 
+/// Does one of these identities open what is encrypted to these recipients?
+pub(crate) fn opens(identities: &SecretString, recipients: &[String]) -> bool {
+    let parsed =
+        identities.expose_secret().lines().filter_map(|line| line.trim().parse::<x25519::Identity>().ok());
+    parsed.into_iter().any(|identity| recipients.contains(&identity.to_public().to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

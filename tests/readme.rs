@@ -4,18 +4,23 @@
 mod common;
 
 use common::cli::{HACTL_TOML, Place};
-use common::readme::{ANYWHERE, BY_CI, IN_THE_LAB, WITH_A_MIRROR, blocks, commands};
+use common::readme::{ANYWHERE, AT_A_TERMINAL, BY_CI, IN_THE_LAB, WITH_A_MIRROR, blocks, commands};
 
 #[test]
 fn every_command_it_shows_is_run_by_a_test() {
     let shown = commands();
     assert!(shown.len() > 5, "{shown:?}");
     for command in &shown {
-        let run =
-            IN_THE_LAB.iter().chain(WITH_A_MIRROR).chain(ANYWHERE).chain(BY_CI).any(|run| run == command);
+        let run = IN_THE_LAB
+            .iter()
+            .chain(WITH_A_MIRROR)
+            .chain(ANYWHERE)
+            .chain(AT_A_TERMINAL)
+            .chain(BY_CI)
+            .any(|run| run == command);
         assert!(run, "no test runs the README's `{command}`");
     }
-    for run in IN_THE_LAB.iter().chain(WITH_A_MIRROR).chain(ANYWHERE).chain(BY_CI) {
+    for run in IN_THE_LAB.iter().chain(WITH_A_MIRROR).chain(ANYWHERE).chain(AT_A_TERMINAL).chain(BY_CI) {
         assert!(shown.iter().any(|command| command == run), "the README no longer shows `{run}`");
     }
     let place = Place::new();

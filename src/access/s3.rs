@@ -103,6 +103,14 @@ impl S3Access {
         cell.get_or_try_init(|| self.connect(who)).await.cloned().map(S3View)
     }
 
+    /// Objects that are marked as ours before there is a run, as the credential that writes: to see what a bucket can do.
+    ///
+    /// # Errors
+    /// As [`Self::view`].
+    pub(crate) async fn trial_before_any_run(&self, id: &RunId) -> Result<S3Trial> {
+        Ok(S3Trial::new(self.view(S3Identity::Writer).await?, id))
+    }
+
     async fn connect(&self, who: S3Identity) -> Result<S3Client> {
         let (access_key, secret_key) = match (who, &self.config.restore) {
             (S3Identity::Writer, _) => (&self.config.access_key, &self.config.secret_key),

@@ -112,7 +112,7 @@ impl Asker {
 
     /// Shows a text and puts a question, once no other question is on the terminal. `state` is how things stand where the
     /// question is not answered.
-    async fn at_terminal<T: Send + 'static>(
+    pub(super) async fn at_terminal<T: Send + 'static>(
         &self,
         text: String,
         state: &'static str,
@@ -282,7 +282,7 @@ pub fn ask_plainly(progress: &Progress, prompt: &str) -> Result<Answer> {
     })
 }
 
-fn somebody_there() -> bool {
+pub(super) fn somebody_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 

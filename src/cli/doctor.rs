@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use jiff::SignedDuration;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::{Global, work};
@@ -21,6 +20,7 @@ use crate::journal::record::Place;
 use crate::name::{FleetName, StepId};
 use crate::render::bars::Waiting;
 use crate::render::{Format, Out, words};
+use crate::sealed::opens;
 use crate::transport::s3::BucketState;
 use crate::workspace::Workspace;
 
@@ -331,13 +331,4 @@ async fn examine_secrets(view: View<'_>, workspace: &Workspace) -> Vec<Found> {
         });
     }
     found
-}
-
-/// Does one of these identities open what is encrypted to these recipients?
-fn opens(identities: &SecretString, recipients: &[String]) -> bool {
-    let parsed = identities
-        .expose_secret()
-        .lines()
-        .filter_map(|line| line.trim().parse::<age::x25519::Identity>().ok());
-    parsed.into_iter().any(|identity| recipients.contains(&identity.to_public().to_string()))
 }

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod explain;
 pub mod from_mirror;
 pub mod host;
+pub mod init;
 pub mod journal;
 pub mod kinds;
 #[cfg(all(feature = "lab", target_os = "linux"))]
@@ -113,6 +114,8 @@ impl Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a workspace: ask what it needs, try it out, write a commented hactl.toml
+    Init(Box<init::Init>),
     /// Load and check the workspace and its runbook, offline; shows every problem at once
     Check(check::Check),
     /// Examine every host, the bucket, PostgreSQL and the secrets; changes nothing
@@ -172,6 +175,7 @@ pub fn run(cli: &Cli) -> Result<u8> {
 fn carry_out(cli: &Cli) -> Result<u8> {
     let out = cli.out();
     let exit = match &cli.command {
+        Command::Init(command) => command.run(&cli.global, &out)?,
         Command::Check(command) => command.run(&cli.global, &out)?,
         Command::Doctor(command) => command.run(&cli.global, &out)?,
         Command::Plan(command) => command.run(&cli.global, &out)?,

@@ -244,6 +244,11 @@ codes! {
     SECRET_READABLE = "secret::readable", Failed, "the file of a secret can be read by others";
     SECRET_UNRESOLVED = "secret::unresolved", Failed, "a reference to a secret gave no value";
     SECRET_REMEMBERED = "secret::remembered", Failed, "what a step must remember word for word holds a secret, and the journal keeps none";
+    // init
+    INIT_EXISTS = "init::exists", Usage, "what `init` would write is there already, and is never replaced";
+    INIT_INCOMPLETE = "init::incomplete", Usage, "an answer is missing, and there is no terminal to ask at";
+    INIT_ANSWER = "init::answer", Usage, "an answer cannot be used";
+    INIT_PROBE = "init::probe", Failed, "an answer failed when it was tried out";
     // step
     NOT_VERIFIED = "step::not_verified", Failed, "a change was made, and it does not do what it is for";
     // hcloud

@@ -36,8 +36,10 @@ pub struct Out {
 }
 
 /// The commands that work in a workspace.
-const IN_WORKSPACE: [&str; 11] =
-    ["approve", "check", "doctor", "host", "journal", "phase", "plan", "proof", "report", "resume", "status"];
+const IN_WORKSPACE: [&str; 12] = [
+    "approve", "check", "doctor", "host", "init", "journal", "phase", "plan", "proof", "report", "resume",
+    "status",
+];
 
 impl Out {
     /// Looks at where standard output and standard error go.

@@ -30,4 +30,5 @@ pub mod table;
 
 pub(crate) use common::unit as postgres_unit;
 pub use kind::{Effect, Evidence, Failure, Finding, Findings, OutputType, Scope, StepKind, WayBack, Weight};
+pub(crate) use s3_bucket::conditional_writes;
 pub use table::{Action, KindInfo, Table};

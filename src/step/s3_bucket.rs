@@ -181,19 +181,12 @@ async fn try_out(s3: &S3Trial) -> Result<Evidence> {
     if let Versioning::Enabled | Versioning::Suspended = versioning {
         evidence.facts.push(earlier_versions(s3).await?);
     }
-    let (honoured, fact) = match conditional_writes(s3).await? {
-        Conditional::Honoured => {
-            (true, "conditional writes are honoured: a second If-None-Match was refused")
-        }
-        Conditional::Ignored => (
-            false,
-            "conditional writes are NOT honoured: a second If-None-Match silently overwrote the first",
-        ),
-        Conditional::Unsupported => (false, "conditional writes are not supported: the server refuses them"),
-    };
-    evidence.facts.push(fact.into());
+    let conditional = conditional_writes(s3).await?;
+    evidence.facts.push(conditional.fact().into());
     evidence.outputs = outputs(&settings.bucket, versioning)?;
-    evidence.outputs.insert(output("conditional-writes")?, OutputValue::Boolean(honoured));
+    evidence
+        .outputs
+        .insert(output("conditional-writes")?, OutputValue::Boolean(conditional == Conditional::Honoured));
     Ok(evidence)
 }
 
@@ -278,7 +271,7 @@ async fn round_trip(s3: &S3Trial) -> Result<String> {
 
 /// What a server does with conditional writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Conditional {
+pub(crate) enum Conditional {
     /// The second one is refused.
     Honoured,
     /// The second one overwrites.
@@ -287,7 +280,21 @@ enum Conditional {
     Unsupported,
 }
 
-async fn conditional_writes(s3: &S3Trial) -> Result<Conditional> {
+impl Conditional {
+    /// It as a sentence.
+    pub(crate) fn fact(self) -> &'static str {
+        match self {
+            Self::Honoured => "conditional writes are honoured: a second If-None-Match was refused",
+            Self::Ignored => {
+                "conditional writes are NOT honoured: a second If-None-Match silently overwrote the first"
+            }
+            Self::Unsupported => "conditional writes are not supported: the server refuses them",
+        }
+    }
+}
+
+/// Writes an object twice on the condition that it is absent; what it wrote is swept by whoever holds the trial.
+pub(crate) async fn conditional_writes(s3: &S3Trial) -> Result<Conditional> {
     let first = match s3.put("conditional", b"first", PutIf::Absent).await {
         Err(error) if error.code() == codes::S3_UNSUPPORTED => return Ok(Conditional::Unsupported),
         first => first?,

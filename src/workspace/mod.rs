@@ -205,6 +205,11 @@ impl Workspace {
         all.extend(self.pgbackrest.as_ref().map(|it| ("pgbackrest.cipher_pass", &it.cipher_pass)));
         let identity = self.age.as_ref().and_then(|age| age.identity.as_ref());
         all.extend(identity.map(|identity| ("age.identity", identity)));
+        all.extend(self.hcloud.as_ref().map(|hcloud| ("hcloud.token", &hcloud.token)));
+        if let Some(mirror) = &self.mirror {
+            let S3Config { access_key, secret_key, .. } = &mirror.s3;
+            all.extend([("state.access_key", access_key), ("state.secret_key", secret_key)]);
+        }
         all
     }
 

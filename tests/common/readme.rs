@@ -25,8 +25,17 @@ pub(crate) const WITH_A_MIRROR: &[&str] = &[
 ];
 
 /// Those that need nothing but hactl itself.
-pub(crate) const ANYWHERE: &[&str] =
-    &["hactl kinds", "hactl runbook eject cell0", "hactl schema", "hactl explain", "hactl man man1"];
+pub(crate) const ANYWHERE: &[&str] = &[
+    "hactl kinds",
+    "hactl runbook eject cell0",
+    "hactl schema",
+    "hactl explain",
+    "hactl man man1",
+    "hactl init --help",
+];
+
+/// What is asked at a terminal: run by `tests/init`.
+pub(crate) const AT_A_TERMINAL: &[&str] = &["hactl init"];
 
 /// The command with which this very test is run, and the one that `.ci/run` runs beside it.
 pub(crate) const BY_CI: &[&str] = &["cargo test", ".ci/supply-chain"];

@@ -12,6 +12,8 @@ pub(crate) struct Terminal {
     child: Child,
     output: Receiver<Vec<u8>>,
     pub(crate) seen: String,
+    /// Where what was waited for last ends.
+    from: usize,
 }
 
 impl Terminal {
@@ -30,7 +32,7 @@ impl Terminal {
                 let _ = send.send(buffer[..length].to_vec());
             }
         });
-        Self { child, output, seen: String::new() }
+        Self { child, output, seen: String::new(), from: 0 }
     }
 
     /// Waits until the terminal has shown this.
@@ -42,6 +44,24 @@ impl Terminal {
             let bytes = bytes.unwrap_or_else(|_| panic!("no {text:?} in {}", self.seen));
             self.seen.push_str(&String::from_utf8_lossy(&bytes));
         }
+    }
+
+    /// Waits until the terminal shows this, after what was waited for last.
+    pub(crate) fn then(&mut self, text: &str) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !self.seen[self.from..].contains(text) {
+            let left = until.saturating_duration_since(Instant::now());
+            let bytes = self.output.recv_timeout(left);
+            let bytes = bytes.unwrap_or_else(|_| panic!("no {text:?} in {}", &self.seen[self.from..]));
+            self.seen.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        self.from += self.seen[self.from..].find(text).unwrap_or_default() + text.len();
+    }
+
+    /// Waits for a question, and answers it.
+    pub(crate) fn answer(&mut self, question: &str, answer: &str) {
+        self.then(question);
+        self.press(&format!("{answer}\r"));
     }
 
     /// Waits until something elsewhere has come about.

@@ -14,6 +14,7 @@ mod cloud;
 #[path = "../common/mod.rs"]
 mod common;
 mod health;
+mod init;
 mod kills;
 mod machines;
 mod mirror;
@@ -50,6 +51,7 @@ const TESTS: &[&[Test]] = &[
     health::TESTS,
     slice::TESTS,
     mirror::TESTS,
+    init::TESTS,
     sign::TESTS,
     ssh::TESTS,
     strings::TESTS,

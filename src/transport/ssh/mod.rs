@@ -118,6 +118,12 @@ impl Ssh {
         Self::with(workspace.hosts.clone(), known_hosts, ROOT, Timing::default())
     }
 
+    /// The same with the pinned keys in another file.
+    #[must_use]
+    pub fn knowing(workspace: &Workspace, known_hosts: PathBuf) -> Self {
+        Self::with(workspace.hosts.clone(), known_hosts, ROOT, Timing::default())
+    }
+
     /// The same with other places and times, for tests on one machine.
     #[must_use]
     pub fn with(hosts: Vec<Host>, known_hosts: PathBuf, root: impl Into<String>, timing: Timing) -> Self {

@@ -1,0 +1,478 @@
+//! The order of the questions, what is tried out when, and what follows where that fails.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::Init;
+use super::ask::{Ask, Asking, wrong};
+use super::flags::{SecretFlag, reference, value};
+use super::hosts::Clusters;
+use crate::clock::SystemClock;
+use crate::diagnostic::{Error, Result, codes};
+use crate::init::probe::Prober;
+use crate::init::{Draft, Made, Needs, Part, write};
+use crate::name::{FleetName, HostName, RunbookName};
+use crate::render::bars::Waiting;
+use crate::render::{Format, Out};
+use crate::runbook::{Input, Origin, Runbook, Value, bundled, parse};
+use crate::secret::SecretRef;
+use crate::step::Table;
+use crate::transport::ssh::host_key::HostKey;
+use crate::workspace::UserName;
+
+/// What follows a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Again,
+    Change,
+    Keep,
+}
+
+/// The answers so far, and what they were tried out with.
+pub(super) struct Flow<'a> {
+    pub(super) init: &'a Init,
+    pub(super) asking: &'a Asking,
+    pub(super) out: &'a Out,
+    pub(super) folder: PathBuf,
+    pub(super) draft: Draft,
+    pub(super) needs: Needs,
+    /// None where nothing is tried out.
+    pub(super) prober: Option<Prober>,
+    /// None where only what is missing is looked for.
+    pub(super) made: Option<Made>,
+    pub(super) keys: Vec<(HostName, HostKey)>,
+    /// What of PostgreSQL was found on the hosts.
+    pub(super) clusters: Clusters,
+    pub(super) next: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Probed<'a> {
+    event: &'static str,
+    what: &'a str,
+    verdict: &'a str,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    event: &'static str,
+    file: &'a Path,
+    next: &'a [String],
+}
+
+impl<'a> Flow<'a> {
+    pub(super) fn new(init: &'a Init, asking: &'a Asking, folder: &Path, out: &'a Out) -> Result<Self> {
+        let prober = if init.offline { None } else { Some(Prober::new(folder)?) };
+        Ok(Self { prober, made: Some(Made::in_folder(folder)), ..Self::dry(init, asking, folder, out)? })
+    }
+
+    /// Tries nothing out and makes nothing: it only finds what is missing.
+    pub(super) fn dry(init: &'a Init, asking: &'a Asking, folder: &Path, out: &'a Out) -> Result<Self> {
+        Ok(Self {
+            init,
+            asking,
+            out,
+            folder: folder.to_owned(),
+            draft: Draft { lab: init.lab_name(), ..Draft::default() },
+            needs: Needs::default(),
+            prober: None,
+            made: None,
+            keys: Vec::new(),
+            clusters: Clusters::new(),
+            next: Vec::new(),
+        })
+    }
+
+    pub(super) async fn answers(&mut self) -> Result<()> {
+        let runbook = self.runbook().await?;
+        self.needs = Needs::of(&runbook);
+        self.draft.title.clone_from(&runbook.title);
+        self.fleet().await?;
+        self.login().await?;
+        self.hosts(&runbook).await?;
+        if self.needs.postgres {
+            self.postgres(&runbook).await?;
+        }
+        if self.needs.s3 {
+            self.s3().await?;
+        }
+        if self.needs.pgbackrest {
+            self.cipher_pass().await?;
+        }
+        if self.needs.age {
+            self.age().await?;
+        }
+        if self.needs.signers {
+            self.signers().await?;
+        }
+        self.inputs(&runbook).await
+    }
+
+    async fn runbook(&mut self) -> Result<Runbook> {
+        let all = bundled::list();
+        let given = match &self.init.runbook {
+            Some(given) => given.clone(),
+            None if self.asking.somebody_there() => {
+                let mut items: Vec<_> =
+                    all.iter().map(|one| format!("{}: {}", one.name, one.title)).collect();
+                items.push("one of my own, in a file".to_owned());
+                let chosen =
+                    self.asking.choose("Which runbook is to be carried out?", "Runbook", &items, 0).await?;
+                match all.get(chosen) {
+                    Some(one) => one.name.clone(),
+                    None => {
+                        self.ask("--runbook PATH", "Its path, from the workspace's folder", None, None)
+                            .await?
+                    }
+                }
+            }
+            None => {
+                self.ask(
+                    "--runbook NAME",
+                    "one of hactl runbook list, or a path",
+                    None,
+                    all.first().filter(|_| all.len() == 1).map(|one| one.name.clone()),
+                )
+                .await?
+            }
+        };
+        let runbook = if given.ends_with(".toml") {
+            let path = self.folder.join(&given);
+            let bytes = std::fs::read(&path)
+                .map_err(|e| wrong("--runbook", &format!("{} cannot be read: {e}", path.display())))?;
+            parse::<Table>(&given, &bytes, Origin::File(path))?
+        } else {
+            RunbookName::new(&given).map_err(|e| wrong("--runbook", &e.to_string()))?;
+            parse::<Table>(&given, bundled::show(&given)?.as_bytes(), Origin::Bundled)?
+        };
+        self.draft.runbook =
+            if given.ends_with(".toml") && !given.contains('/') { format!("./{given}") } else { given };
+        Ok(runbook)
+    }
+
+    async fn fleet(&mut self) -> Result<()> {
+        let folder =
+            self.folder.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let default = FleetName::new(&folder).ok().map(|name| name.to_string());
+        self.draft.fleet = self
+            .asking
+            .text(Ask {
+                flag: "--fleet NAME",
+                prompt: "The fleet's name",
+                help: "Every host that is changed remembers the name of this fleet, and refuses another one's changes.",
+                given: self.init.fleet.clone(),
+                // A folder's name is a proposal for a person, not an answer.
+                default: default.filter(|_| self.asking.somebody_there()),
+                check: |text| FleetName::new(text).map(drop).map_err(|e| e.to_string()),
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn login(&mut self) -> Result<()> {
+        self.draft.user = self
+            .asking
+            .text(Ask {
+                flag: "--user NAME",
+                prompt: "Who logs in to the hosts",
+                help: "hactl logs in over SSH. Any other user than root needs sudo without a password.",
+                given: self.init.user.clone(),
+                default: Some("root".to_owned()).filter(|_| self.asking.somebody_there()),
+                check: |text| text.parse::<UserName>().map(drop).map_err(|e| e.to_string()),
+            })
+            .await?;
+        let given = match &self.init.identity {
+            Some(given) => Some(given.clone()),
+            None if self.asking.somebody_there() => {
+                let items =
+                    ["a key that is there, in a file", "a new key for this workspace", "ssh's own default"];
+                let help = "Which SSH key logs in? Your agent and your own configuration are not used.";
+                match self.asking.choose(help, "Key", &items.map(ToOwned::to_owned), 0).await? {
+                    0 => Some(
+                        self.ask("--identity PATH", "Its path, from the workspace's folder", None, None)
+                            .await?,
+                    ),
+                    1 => Some("make".to_owned()),
+                    _ => None,
+                }
+            }
+            None => None,
+        };
+        self.draft.identity = match given.as_deref() {
+            Some("make") => {
+                let name = "secrets/id_ed25519";
+                if let Some(made) = &mut self.made {
+                    let public = made.ssh_key(name)?;
+                    let text = format!(
+                        "The new key must be let in: add this line to ~{}/.ssh/authorized_keys on every host.\n{public}",
+                        self.draft.user
+                    );
+                    self.say("made", name, &text)?;
+                    if self.asking.somebody_there()
+                        && !self.asking.agree("", "Is it there? (it is tried out next)").await?
+                    {
+                        self.say("note", name, "it is tried out all the same")?;
+                    }
+                }
+                Some(name.to_owned())
+            }
+            Some(path) => Some(path.to_owned()),
+            None => None,
+        };
+        Ok(())
+    }
+
+    async fn cipher_pass(&mut self) -> Result<()> {
+        let mut given = self.init.cipher_pass.clone();
+        loop {
+            let help = "The pass phrase that encrypts pgBackRest's backups.";
+            let flag = self
+                .secret(
+                    "--cipher-pass REF|make",
+                    help,
+                    given.take(),
+                    "a new one, in secrets/pgbackrest-cipher",
+                )
+                .await?;
+            let reference = match flag {
+                SecretFlag::Make => {
+                    let name = "secrets/pgbackrest-cipher";
+                    if let Some(made) = &mut self.made {
+                        made.pass_phrase(name)?;
+                        self.say(
+                            "made",
+                            name,
+                            "a pass phrase; without it no backup can be read: keep a copy elsewhere",
+                        )?;
+                    }
+                    SecretRef::File(name.into())
+                }
+                SecretFlag::At(reference) => reference,
+                SecretFlag::Wrong(why) => return Err(wrong("--cipher-pass", &why)),
+            };
+            self.draft.cipher_pass = Some(reference.clone());
+            if self.made.is_none()
+                || self.resolves("pgBackRest's pass phrase", Part::PgBackRest, &reference, None).await?
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// True where the answer stays; a person may want to give another one.
+    pub(super) async fn resolves(
+        &mut self,
+        what: &str,
+        part: Part,
+        reference: &SecretRef,
+        recipients: Option<Vec<String>>,
+    ) -> Result<bool> {
+        loop {
+            let Some(prober) = &self.prober else {
+                self.untried(what, part, "nothing was tried out (--offline)")?;
+                return Ok(true);
+            };
+            let tried = self.wait(what, prober.secret(what, reference, recipients.as_deref())).await;
+            match tried {
+                Ok(()) => {
+                    self.say("ok", what, &format!("is at hand, {reference}"))?;
+                    return Ok(true);
+                }
+                Err(error) => match self.after(what, error, part.clone()).await? {
+                    Next::Again => {}
+                    Next::Change => return Ok(false),
+                    Next::Keep => return Ok(true),
+                },
+            }
+        }
+    }
+
+    /// Where a secret is kept.
+    pub(super) async fn secret(
+        &mut self,
+        flag: &str,
+        help: &str,
+        given: Option<SecretFlag>,
+        make: &str,
+    ) -> Result<SecretFlag> {
+        if let Some(given) = given {
+            return match given {
+                SecretFlag::Make if make.is_empty() => Err(wrong(flag, "only its provider can make one")),
+                SecretFlag::Wrong(why) => Err(wrong(flag, &why)),
+                given => Ok(given),
+            };
+        }
+        if !self.asking.somebody_there() {
+            self.asking.lacks(flag, help);
+            return Ok(SecretFlag::At(SecretRef::Env("MISSING".to_owned())));
+        }
+        let mut items = vec![
+            "in a file (mode 0600)",
+            "in an environment variable",
+            "a program prints it",
+            "in a file of sops",
+        ];
+        if !make.is_empty() {
+            items.insert(0, make);
+        }
+        let texts: Vec<_> = items.iter().map(|item| (*item).to_owned()).collect();
+        let help = format!("{help} Where is it kept? (The secret itself is not asked for.)");
+        let chosen = self.asking.choose(&help, "Kept", &texts, 0).await?;
+        let chosen = if make.is_empty() { chosen + 1 } else { chosen };
+        let (kind, prompt) = match chosen {
+            0 => return Ok(SecretFlag::Make),
+            1 => ("file", "The file's path, from the workspace's folder"),
+            2 => ("env", "The variable's name"),
+            3 => ("command", "The program and its arguments"),
+            _ => ("sops", "FILE#PATH.TO.VALUE"),
+        };
+        let check: fn(&str) -> Result<(), String> = match kind {
+            "env" => |text| reference("env", text).map(drop),
+            "command" => |text| reference("command", text).map(drop),
+            "sops" => |text| reference("sops", text).map(drop),
+            _ => |text| if text.is_empty() { Err("a path is wanted".to_owned()) } else { Ok(()) },
+        };
+        let text =
+            self.asking.text(Ask { flag, prompt, help: "", given: None, default: None, check }).await?;
+        reference(kind, &text).map(SecretFlag::At).map_err(|why| wrong(flag, &why))
+    }
+
+    async fn signers(&mut self) -> Result<()> {
+        let help = "The runbook has gates that are signed. Whose signatures count stands in a file as ssh-keygen -Y verify reads it.";
+        let given = self.init.allowed_signers.clone();
+        self.draft.allowed_signers = Some(
+            self.asking
+                .text(Ask {
+                    flag: "--allowed-signers PATH",
+                    prompt: "Its path, from the workspace's folder",
+                    help,
+                    given,
+                    default: None,
+                    check: |_| Ok(()),
+                })
+                .await?,
+        );
+        Ok(())
+    }
+
+    async fn inputs(&mut self, runbook: &Runbook) -> Result<()> {
+        for named in &self.init.input {
+            if !runbook.inputs.iter().any(|input| input.name == named.name) {
+                return Err(wrong("--input", &format!("the runbook has no input {:?}", named.name)));
+            }
+        }
+        for input in &runbook.inputs {
+            let flag = format!("--input {}=VALUE", input.name);
+            let given = self.init.input.iter().find(|named| named.name == input.name);
+            let value = match given {
+                Some(given) => Some(value(input, &given.value).map_err(|why| wrong(&flag, &why))?),
+                None if input.default.is_some() => None,
+                None => self.input(input, &flag).await?,
+            };
+            self.draft.inputs.push((input.clone(), value));
+        }
+        Ok(())
+    }
+
+    /// A value of an input that has no default; none where nobody is there to give it.
+    async fn input(&self, input: &Input, flag: &str) -> Result<Option<Value>> {
+        loop {
+            let ask = Ask {
+                flag,
+                prompt: &input.name,
+                help: &input.help,
+                given: None,
+                default: None,
+                check: |_| Ok(()),
+            };
+            let text = self.asking.text(ask).await?;
+            match value(input, &text) {
+                _ if !self.asking.somebody_there() => return Ok(None),
+                Ok(value) => return Ok(Some(value)),
+                Err(why) => self.say("note", &input.name, &why)?,
+            }
+        }
+    }
+
+    /// One plain question that any text but none answers.
+    pub(super) async fn ask(
+        &self,
+        flag: &str,
+        prompt: &str,
+        given: Option<String>,
+        default: Option<String>,
+    ) -> Result<String> {
+        let check = |text: &str| if text.is_empty() { Err("an answer is wanted".to_owned()) } else { Ok(()) };
+        self.asking.text(Ask { flag, prompt, help: "", given, default, check }).await
+    }
+
+    /// What follows a failure: a person says; else it is kept with a note where `--keep` was given, or it ends here.
+    pub(super) async fn after(&mut self, what: &str, error: Error, part: Part) -> Result<Next> {
+        let text = error.one_line();
+        if self.asking.somebody_there() {
+            self.say("FAIL", what, &text)?;
+            let items = ["try again", "give another answer", "keep it anyway"].map(ToOwned::to_owned);
+            let next = match self.asking.choose("", "What now?", &items, 0).await? {
+                0 => Next::Again,
+                1 => Next::Change,
+                _ => Next::Keep,
+            };
+            if next == Next::Keep {
+                self.draft.note(part, format!("{what}: {text}"));
+            }
+            return Ok(next);
+        }
+        if self.init.keep {
+            self.say("KEPT", what, &text)?;
+            self.draft.note(part, format!("{what}: {text}"));
+            return Ok(Next::Keep);
+        }
+        let failed = Error::new(codes::INIT_PROBE, format!("{what} failed when it was tried out"))
+            .state("nothing was written");
+        let failed = error.next_moves().iter().fold(failed, |failed, next| failed.next(next.clone()));
+        Err(failed.source(error).next("or add --keep: it is written down all the same, with a note"))
+    }
+
+    pub(super) fn untried(&mut self, what: &str, part: Part, why: &str) -> Result<()> {
+        if self.made.is_some() {
+            self.say("not tried", what, why)?;
+        }
+        self.draft.note(part, format!("{what}: {why}"));
+        Ok(())
+    }
+
+    /// Waits for a probe, and says so where a person watches.
+    pub(super) async fn wait<T>(&self, what: &str, probe: impl Future<Output = T>) -> T {
+        Waiting::during(self.out, &format!("trying out: {what}"), &SystemClock, probe).await
+    }
+
+    pub(super) fn say(&self, verdict: &str, what: &str, text: &str) -> Result<()> {
+        match self.out.format() {
+            Format::Json => self.out.object(&Probed { event: "init_probed", what, verdict, text }),
+            Format::Human => self.out.wrapped(&format!("{verdict:<5} {what}: {text}"), 6),
+        }
+    }
+
+    pub(super) fn write(self) -> Result<()> {
+        let Self { out, folder, draft, keys, made, next, .. } = self;
+        let Some(made) = made else { return Err(Error::new(codes::INTERNAL, "a dry run writes nothing")) };
+        let file = write(&folder, &draft, &keys, made)?;
+        let rest = ["hactl check", "hactl doctor", "hactl plan --dry-run"].map(ToOwned::to_owned);
+        let next: Vec<_> = next.into_iter().chain(rest).collect();
+        match out.format() {
+            Format::Json => out.object(&Written { event: "init_written", file: &file, next: &next }),
+            Format::Human => {
+                let untried = draft.notes.values().map(Vec::len).sum::<usize>();
+                let noted = if untried == 0 {
+                    String::new()
+                } else {
+                    format!("; NOT PROBED stands at what was not tried out ({untried})")
+                };
+                out.wrapped(&format!("wrote {}{noted}", file.display()), 2)?;
+                next.iter().try_for_each(|next| out.say(out.next_move("next: ", next)))
+            }
+        }
+    }
+}
