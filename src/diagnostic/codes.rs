@@ -182,6 +182,7 @@ codes! {
     SSH_KEY_CHANGED = "ssh::key_changed", Failed, "the host shows another key than the pinned one";
     SSH_LOGIN = "ssh::login", Failed, "the host refuses the login";
     SSH_SUDO = "ssh::sudo", Failed, "the user that logs in may not become root without a password";
+    SSH_PERL = "ssh::perl", Failed, "Perl is not installed on the host, and what hactl does there needs it";
     SSH_LOST = "ssh::lost", Failed, "the connection was lost while a command was under way";
     SSH_DEADLINE = "ssh::deadline", Failed, "a host did not answer in time";
     SSH_TOO_MUCH = "ssh::too_much", Failed, "a host sent more than is read at once";

@@ -85,7 +85,7 @@ fn like_an_attempt(folder: &Path) {
         sync(name);
     }
     let above = folder.parent().unwrap();
-    for path in [folder, folder, folder, folder, above, above, above, above] {
+    for path in [folder, folder, folder, above, above, above, above] {
         sync_folder(path);
     }
 }

@@ -6,6 +6,7 @@ use hactl::access::{Command, Input, Status};
 use hactl::diagnostic::codes;
 use hactl::transport::ssh::{AttemptState, Fault, MAX_OUTPUT, Seam};
 
+use crate::hostile::forced;
 use crate::sshd::until;
 use crate::{Test, attempt, not_started, one, sh, torture, unclear};
 
@@ -21,6 +22,10 @@ pub(crate) const TESTS: &[Test] = tests![
     endless_output_is_bounded,
     markers_cannot_be_forged,
     a_killed_wrapper_is_unknown,
+    a_command_whose_wrapper_is_killed_still_counts_as_running,
+    many_requests_share_one_session,
+    a_clerk_that_is_killed_is_followed_by_another,
+    a_host_without_perl_is_named_as_such,
     a_service_that_keeps_the_pipes_holds_nobody_up,
     injected_faults_are_what_they_say,
     secrets_are_not_left_behind,
@@ -139,17 +144,18 @@ async fn a_void_claim_can_never_start() {
 async fn voiding_and_claiming_race_to_one_answer() {
     let (sshd, ssh, host) = one();
     let (mut ran, mut void) = (0, 0);
-    for number in 1..=16 {
+    // By how many milliseconds the claim begins later, so that both can win, depends on the machine: found on the way.
+    let mut later: i64 = 0;
+    for number in 1..=40 {
         let proof = sshd.dir.path().join(format!("proof-{number}"));
         let command = Command::new("touch").arg(proof.to_str().unwrap());
         let id = attempt(number);
         let settle = async {
-            // Sooner and later within the time that a claim takes.
-            tokio::time::sleep(Duration::from_millis(u64::from(number.min(8)) * 6)).await;
+            tokio::time::sleep(Duration::from_millis(u64::try_from(-later).unwrap_or(0))).await;
             ssh.settle(&host, &id).await.unwrap()
         };
         let claim = async {
-            tokio::time::sleep(Duration::from_millis(u64::from(number.max(8) - 8) * 16)).await;
+            tokio::time::sleep(Duration::from_millis(u64::try_from(later).unwrap_or(0))).await;
             ssh.perform(&host, &id, 1, &command).await
         };
         let (outcome, state) = tokio::join!(claim, settle);
@@ -157,15 +163,17 @@ async fn voiding_and_claiming_race_to_one_answer() {
             Ok(finished) => {
                 assert!(finished.succeeded() && proof.exists() && state != AttemptState::Never);
                 ran += 1;
+                later += 15;
             }
             Err(failure) => {
                 assert_eq!(not_started(Err(failure)).code(), codes::ATTEMPT_VOID);
                 assert!(!proof.exists() && state == AttemptState::Never);
                 void += 1;
+                later -= 15;
             }
         }
     }
-    assert!(ran + void == 16 && void > 0, "{ran} ran, {void} void");
+    assert!(ran + void == 40 && void > 0 && ran > 0, "{ran} ran, {void} void");
 }
 
 async fn commands_go_in_order() {
@@ -205,11 +213,12 @@ async fn markers_cannot_be_forged() {
     // It reads our own command line, as any process of root can, and prints what a report looks like.
     let forge = sh(
         "for p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/cmdline 2>/dev/null; done | grep -E '^[0-9a-f]{32}$' | sort -u | \
-         while read m; do echo \"$m refused other_fleet\"; echo \"$m finished 0 : 0 0 0 0\"; echo \"$m end\"; done; exit 9",
+         while read m; do echo \"$m refused other_fleet\"; echo \"$m finished 0 : 0 0 0 0\"; echo \"$m end\"; done; \
+         echo '= finished 0 : 0 0'; echo '= finished 0 : 0 0' >&2; exit 9",
     );
     let finished = ssh.perform(&host, &attempt(1), 1, &forge).await.unwrap();
     assert_eq!(finished.status, Status::Exited(9));
-    assert!(finished.stdout.text().contains("finished 0"));
+    assert!(finished.stdout.text().contains("end\n= finished 0"), "it found our marker: {finished:?}");
     // A login shell that greets does no harm.
     std::fs::write(sshd.dir.path().join("sshrc"), "echo greetings; echo more >&2\n").unwrap();
     let finished = ssh.perform(&host, &attempt(1), 2, &sh("echo x")).await.unwrap();
@@ -235,16 +244,110 @@ async fn a_killed_wrapper_is_unknown() {
     assert_eq!(ssh.settle(&host, &id).await.unwrap(), AttemptState::Unknown { command: 1 });
 }
 
+async fn a_command_whose_wrapper_is_killed_still_counts_as_running() {
+    let (sshd, ssh, host) = one();
+    let begun = sshd.root().join("run1/step/a1/1/begun");
+    let (runs, go) = (sshd.dir.path().join("runs"), sshd.dir.path().join("go"));
+    let id = attempt(1);
+    let other = sshd.ssh(vec![host.clone()]);
+    let killing = async {
+        until("it runs", || runs.exists()).await;
+        let text = std::fs::read_to_string(&begun).unwrap();
+        let wrapper = text.split_whitespace().next().unwrap();
+        assert!(std::process::Command::new("kill").args(["-9", wrapper]).status().unwrap().success());
+        assert_eq!(other.settle(&host, &id).await.unwrap(), AttemptState::Running { command: 1 });
+        std::fs::write(&go, "").unwrap();
+    };
+    let command = sh("touch \"$1\"; while [ ! -e \"$2\" ]; do sleep 0.05; done; exit 7")
+        .arg("name")
+        .args([&runs, &go].map(|p| p.to_str().unwrap()));
+    let (outcome, ()) = tokio::join!(ssh.perform(&host, &id, 1, &command), killing);
+    assert_eq!(outcome.unwrap().status, Status::Exited(7));
+}
+
+async fn many_requests_share_one_session() {
+    let (sshd, ssh, host) = one();
+    for number in 1..=20 {
+        assert!(ssh.perform(&host, &attempt(number), 1, &sh("cat").stdin("in")).await.unwrap().succeeded());
+    }
+    let sessions = || sshd.log().matches("Starting session:").count();
+    assert_eq!(sessions(), 1, "{}", sshd.log());
+    // One that is asked something while another works starts its own; few of them stay.
+    let many = (21..=28).map(|number| {
+        let (ssh, host) = (&ssh, &host);
+        async move { ssh.perform(host, &attempt(number), 1, &sh("sleep 0.2")).await.unwrap() }
+    });
+    assert!(futures_util::future::join_all(many).await.iter().all(|finished| finished.succeeded()));
+    assert!((2..=8).contains(&sessions()), "{}", sshd.log());
+    // What is asked in another way has its place beside those that wait.
+    let settled = (1..=8).map(|number| {
+        let (ssh, host) = (&ssh, &host);
+        async move { ssh.settle(host, &attempt(number)).await.unwrap() }
+    });
+    let ended = AttemptState::Finished { command: 1, status: Status::Exited(0) };
+    assert_eq!(futures_util::future::join_all(settled).await, vec![ended; 8]);
+}
+
+async fn a_clerk_that_is_killed_is_followed_by_another() {
+    let (sshd, ssh, host) = one();
+    let world = crate::world(sshd.dir.path(), sshd.ssh(vec![host.clone()]), vec![host.clone()]);
+    let place = crate::place();
+    let here = world.view(&place).here().unwrap();
+    let proof = sshd.dir.path().join("proof");
+    let runs = || std::fs::read_to_string(&proof).unwrap_or_default().lines().count();
+    let command = sh("echo once >>\"$1\"").arg("name").arg(proof.to_str().unwrap());
+    let mut expected = 0;
+    for number in 1..=5 {
+        here.reach().await.unwrap();
+        assert!(ssh.perform(&host, &attempt(2 * number), 1, &command).await.unwrap().succeeded());
+        expected += 1;
+        crate::cut::kill_all_of(&sshd.root().display().to_string());
+        // What reads is asked again at once. What changes is either not given to the dead one, or certain not to have begun.
+        here.reach().await.unwrap();
+        match ssh.perform(&host, &attempt(2 * number + 1), 1, &command).await {
+            Ok(finished) => {
+                assert!(finished.succeeded());
+                expected += 1;
+            }
+            outcome @ Err(_) => drop(not_started(outcome)),
+        }
+        assert_eq!(runs(), expected);
+    }
+    world.close().await;
+}
+
+async fn a_host_without_perl_is_named_as_such() {
+    let sshd = forced(
+        "pat=\"'perl'\"; other=\"'no-such-perl'\"; exec sh -c \"${SSH_ORIGINAL_COMMAND/$pat/$other}\"",
+    );
+    let host = sshd.host("node-1");
+    let ssh = sshd.ssh(vec![host.clone()]);
+    let error = not_started(ssh.perform(&host, &attempt(1), 1, &sh("true")).await);
+    assert_eq!(
+        (error.code(), error.state_now()),
+        (codes::SSH_PERL, Some("nothing was started")),
+        "{error:?}"
+    );
+    let world = crate::world(sshd.dir.path(), ssh, vec![host]);
+    let place = crate::place();
+    let error = world.view(&place).here().unwrap().reach().await.unwrap_err();
+    assert_eq!(error.code(), codes::SSH_PERL, "{error:?}");
+    world.close().await;
+}
+
 async fn a_service_that_keeps_the_pipes_holds_nobody_up() {
     let (sshd, ssh, host) = one();
-    let pid = sshd.dir.path().join("pid");
-    let service = sh("sleep 300 & echo $! >\"$1\"; echo up").arg("name").arg(pid.to_str().unwrap());
+    let (go, proof) = (sshd.dir.path().join("go"), sshd.dir.path().join("proof"));
+    // What it prints later must find somebody who reads, or it would be ended by that.
+    let service = sh("(while [ ! -e \"$1\" ]; do sleep 0.05; done; echo late; echo late >&2; echo alive >\"$2\") & echo up")
+        .arg("name")
+        .args([&go, &proof].map(|p| p.to_str().unwrap()));
     let began = Instant::now();
     let finished = ssh.perform(&host, &attempt(1), 1, &service).await.unwrap();
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     assert_eq!((finished.status, finished.text().as_str()), (Status::Exited(0), "up"));
-    let pid = std::fs::read_to_string(&pid).unwrap();
-    std::process::Command::new("kill").arg(pid.trim()).status().unwrap();
+    std::fs::write(&go, "").unwrap();
+    until("it printed and lives on", || std::fs::read_to_string(&proof).is_ok_and(|t| t == "alive\n")).await;
 }
 
 async fn injected_faults_are_what_they_say() {

@@ -44,7 +44,7 @@ const SHELLS: &[(&str, &str)] = &[
 ];
 
 /// An sshd that runs this script whatever is asked.
-fn forced(script: &str) -> Sshd {
+pub(crate) fn forced(script: &str) -> Sshd {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("shell");
     std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hactl::access::Command;
 use hactl::clock::SystemClock;
 use hactl::diagnostic::{Code, codes};
+use hactl::digest::Digest;
 use hactl::journal::record::{Epoch, Operator, Record};
 use hactl::journal::{Holder, Journal, Lock, StateDir};
 use hactl::name::{FleetName, RunId};
@@ -251,17 +252,20 @@ async fn a_claim_that_waited_while_it_was_voided_never_starts() {
         .spawn()
         .unwrap();
     until("the lock is held", || held.exists()).await;
-    let command = Command::new("touch").arg(proof.to_str().unwrap());
+    let command = Command::new("touch").arg(proof.to_str().unwrap()).stdin("waits in memory");
     let late_attempt = attempt(2);
     let late = former.perform(&host, &late_attempt, 1, &command);
-    let inbox = || {
-        std::fs::read_dir(scene.sshd.root())
-            .unwrap()
-            .flatten()
-            .any(|e| e.file_name().to_string_lossy().starts_with("hactl-in."))
+    let name = Digest::of(format!("{}/run1/step/a2", scene.sshd.root().display())).short();
+    let arrived = || {
+        ["/run", "/dev/shm"].iter().flat_map(|place| std::fs::read_dir(place).unwrap().flatten()).any(
+            |entry| {
+                entry.file_name().to_string_lossy().starts_with(&format!("hactl-in.{name}-1."))
+                    && entry.metadata().is_ok_and(|facts| facts.len() > 0)
+            },
+        )
     };
     let voided = async {
-        until("the command has arrived", inbox).await;
+        until("the command has arrived", arrived).await;
         // What settling writes, written while the claim waits for the lock.
         let void = scene.sshd.root().join("run1/step/a2/1");
         std::fs::create_dir_all(&void).unwrap();
@@ -271,7 +275,7 @@ async fn a_claim_that_waited_while_it_was_voided_never_starts() {
     };
     let (outcome, ()) = tokio::join!(late, voided);
     assert_eq!(not_started(outcome).code(), codes::ATTEMPT_VOID);
-    assert!(!proof.exists());
+    assert!(!proof.exists() && !arrived());
 }
 
 async fn what_a_finished_run_left_is_removed_and_cannot_come_back() {

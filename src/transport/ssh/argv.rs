@@ -81,12 +81,6 @@ impl Argv {
         }
         Ok(())
     }
-
-    /// The words, each followed by a NUL.
-    #[must_use]
-    pub(super) fn nul_separated(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|word| word.bytes().chain([0])).collect()
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ number() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
 # Takes the host's lock as file 9. It is held until a started command has said so, or this script ends.
 lock() {
   [ -d "$root" ] || mkdir -p -- "$root" || refuse setup "cannot make $root"
-  for program in flock setsid timeout xargs stdbuf sync runuser; do
+  for program in flock sync timeout runuser; do
     command -v "$program" >/dev/null || refuse setup "$program is not installed"
   done
   exec 9>"$root/lock" || refuse setup "cannot open $root/lock"
@@ -79,16 +79,6 @@ first_line() {
   line=''
   read -r line <"$1"
   printf '%s\n' "$line"
-}
-
-# Where an input may wait for its command: in memory, never on a disk.
-memory() {
-  for place in /run /dev/shm; do
-    case $(stat -f -c %T -- "$place" 2>/dev/null) in
-      tmpfs | ramfs) if [ -w "$place" ]; then echo "$place" && return 0; fi ;;
-    esac
-  done
-  return 1
 }
 
 # Removes what arrived under names that begin with $1 and is not used: whoever brought it may have been killed, or may

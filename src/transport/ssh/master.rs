@@ -4,17 +4,19 @@
 //! and neither opening, checking nor closing it can hang: ssh runs as a child that is killed at the deadline, and what
 //! may block at the end is left to a process of its own.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openssh::{ForwardType, Session};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use super::clerk::Clerk;
 use super::config::Timing;
 use super::exchange::random;
 use super::runtime::Runtime;
@@ -23,8 +25,9 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::name::HostName;
 use crate::workspace::Host;
 
-/// sshd allows ten sessions a connection; two stay free for forwarded sockets and checks.
+/// sshd allows ten sessions a connection; two are left to clerks that wait.
 pub(super) const AT_ONCE: usize = 8;
+const WAITING: usize = 2;
 
 /// How long a master that nobody uses stays, which is also how long one outlives a killed hactl.
 const IDLE_SECONDS: u32 = 60;
@@ -36,7 +39,8 @@ const LOCAL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Live {
     /// It owns nothing: dropping it does nothing.
-    pub(super) session: Session,
+    pub(super) session: Arc<Session>,
+    clerks: RefCell<Vec<Clerk>>,
     dir: PathBuf,
     ended: Cell<bool>,
 }
@@ -50,6 +54,35 @@ impl Live {
     fn left_to_another(&self) -> PathBuf {
         self.ended.set(true);
         self.control()
+    }
+
+    /// A clerk that waits for a request.
+    pub(super) fn take_clerk(&self) -> Option<Clerk> {
+        self.clerks.borrow_mut().pop()
+    }
+
+    /// Lets a clerk wait for the next request, where few do.
+    pub(super) fn keep_clerk(&self, clerk: Clerk) {
+        let mut clerks = self.clerks.borrow_mut();
+        if clerks.len() < WAITING {
+            clerks.push(clerk);
+        }
+    }
+
+    /// Does a clerk wait whose connection, as far as is known here, has not ended?
+    async fn has_clerk(&self) -> bool {
+        if self.clerks.borrow().is_empty() {
+            return false;
+        }
+        // So that what arrived meanwhile is noticed.
+        tokio::task::yield_now().await;
+        while let Some(mut clerk) = self.take_clerk() {
+            if clerk.is_fresh().await {
+                self.keep_clerk(clerk);
+                return true;
+            }
+        }
+        false
     }
 
     /// Does the master process still answer? It says nothing of the host.
@@ -144,7 +177,7 @@ impl Master {
     pub(super) async fn open(&self, way: &Way<'_>) -> Result<Rc<Live>> {
         let mut live = self.live.lock().await;
         if let Some(open) = live.as_ref() {
-            if open.answers().await {
+            if open.has_clerk().await || open.answers().await {
                 return Ok(Rc::clone(open));
             }
             *live = None;
@@ -238,7 +271,8 @@ async fn connect(way: &Way<'_>) -> Result<Live> {
     match timeout(way.limit(), child.wait()).await {
         Ok(Ok(status)) if status.success() => {
             let session = Session::resume_mux(control.into_boxed_path(), Some(log.into_boxed_path()));
-            Ok(Live { session, dir, ended: Cell::new(false) })
+            let session = Arc::new(session);
+            Ok(Live { session, clerks: RefCell::default(), dir, ended: Cell::new(false) })
         }
         Ok(Ok(_failure)) => Err(way.trouble(&log, Late::No)),
         Ok(Err(e)) => Err(failed(e)),

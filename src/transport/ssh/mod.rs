@@ -6,6 +6,7 @@
 
 mod argv;
 mod attempt;
+mod clerk;
 mod command;
 mod config;
 mod exchange;
@@ -14,6 +15,7 @@ mod master;
 mod owner;
 mod perform;
 mod query;
+mod report;
 mod runtime;
 mod seam;
 mod trouble;
@@ -50,23 +52,11 @@ pub const MAX_OUTPUT: usize = 8 * 1024 * 1024;
 /// Where attempts live on a host.
 pub const ROOT: &str = "/var/lib/hactl";
 
-/// Gives words a clean environment.
-const CLEAN: &str = include_str!("clean.sh");
-
 /// Longest command line that ssh can hand to a login shell, which gets it as one argument.
 const MAX_LINE: usize = 128 * 1024 - 1;
 
 /// How long a script of ours may take that has to wait for a host's lock.
 const SETUP_LIMIT: Duration = Duration::from_secs(45);
-
-/// Who runs a command's words.
-#[derive(Clone, Copy)]
-enum Runner {
-    /// Root, as every attempt is.
-    Root,
-    /// The user that logs in where that is asked for, else root.
-    AsAsked,
-}
 
 /// A forwarded unix socket. What connected through it stays connected when it ends.
 #[derive(Debug)]
@@ -260,38 +250,6 @@ impl Ssh {
 
     fn marker(&self) -> Result<String> {
         exchange::nonce().map_err(|e| Error::new(codes::SSH_RUNTIME, "no randomness").source(e))
-    }
-
-    /// What goes before a command that another user than the login must run.
-    fn sudo(&self, host: &Host, command: &Command) -> Vec<&'static str> {
-        match &command.run_as {
-            Become::Root | Become::User(_) if host.user.as_str() != "root" => vec!["sudo", "-n", "--"],
-            Become::Root | Become::User(_) | Become::Login => Vec::new(),
-        }
-    }
-
-    /// A command's words as they are run by `runner`: another user and a clean environment first.
-    fn words(&self, host: &Host, command: &Command, runner: Runner) -> Argv {
-        let login = host.user.as_str();
-        let user = match &command.run_as {
-            Become::Root => "root",
-            Become::User(user) => user,
-            Become::Login => login,
-        };
-        let runs = match (runner, &command.run_as) {
-            (Runner::AsAsked, Become::Login) => login,
-            (Runner::AsAsked, Become::Root | Become::User(_)) | (Runner::Root, _) => "root",
-        };
-        let clean = ["-c", CLEAN, "hactl-clean", user];
-        let mut words = if user == runs {
-            Argv::new("sh").args(clean)
-        } else {
-            Argv::new("runuser").args(["-u", user, "--", "sh"]).args(clean)
-        };
-        for (name, value) in &command.env {
-            words = words.arg(format!("{name}={value}"));
-        }
-        words.args(command.argv.words().iter().cloned())
     }
 
     /// A script of ours as root, quoted.

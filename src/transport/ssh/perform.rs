@@ -9,9 +9,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::attempt::{AttemptId, AttemptState};
-use super::command::{Captured, Command, Finished, MAX_INPUT, Status};
-use super::exchange::{Answer, NoAnswer};
-use super::{MAX_OUTPUT, Runner, SETUP_LIMIT, Ssh};
+use super::clerk::{Broken, NoReply, Request};
+use super::command::{Command, Finished, MAX_INPUT};
+use super::exchange::Answer;
+use super::query::Certain;
+use super::report::{Report, number_of_command, parse};
+use super::{MAX_OUTPUT, SETUP_LIMIT, Ssh};
 use crate::diagnostic::{Code, Error, Result, codes};
 use crate::digest::Digest;
 use crate::redact::sanitize_for_terminal;
@@ -19,8 +22,6 @@ use crate::step::Failure;
 use crate::waiting::{Await, awaited, begin, quietly};
 use crate::workspace::Host;
 
-const CLAIM: &str = concat!(include_str!("common.sh"), include_str!("claim.sh"));
-const RUN: &str = include_str!("run.sh");
 const SETTLE: &str = concat!(include_str!("common.sh"), include_str!("settle.sh"));
 
 /// From the end of its time to a killed command's report: termination, ten seconds, killing, syncing.
@@ -28,16 +29,6 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// How often a running command is asked after.
 const AGAIN: Duration = Duration::from_millis(500);
-
-/// What a host says of an attempt's command.
-#[derive(Debug)]
-enum Report {
-    Refused { word: String, detail: String },
-    Never,
-    Running,
-    Unknown,
-    Finished { status: Status, stdout: Captured, stderr: Captured },
-}
 
 impl Ssh {
     /// Claims and carries out the command number `number` of an attempt, and waits for its end. A connection that is
@@ -60,21 +51,14 @@ impl Ssh {
                 format!("{} got {} bytes of input, more than is sent", command.argv.program(), input.len());
             return Err(not_started(Error::new(codes::SSH_ARGUMENT, what).state("nothing was sent")));
         }
-        let words = self.words(host, command, Runner::Root).nul_separated();
-        let mut stdin = words;
-        let words_bytes = stdin.len();
-        stdin.extend_from_slice(input);
-
-        // Opened before anything is sent, so that a host that cannot be reached is certain not to have begun.
+        // Opened before anything is asked, so that a host that cannot be reached is certain not to have begun.
         let place = self.place(host).await.map_err(not_started)?;
-        let live = self.open(host).await.map_err(not_started)?;
-        let (marker, sent) = loop {
-            let marker = self.marker().map_err(not_started)?;
+        let mut live = self.open(host).await.map_err(not_started)?;
+        let within = command.within + GRACE;
+        let mut tries = 2;
+        let asked = loop {
             let [epoch, seq, sum, hold, vouched] = self.ground(host, attempt.epoch).map_err(not_started)?;
-            let arguments = [
-                marker.clone(),
-                RUN.to_owned(),
-                self.root().to_owned(),
+            let mut fields = vec![
                 attempt.fleet.to_string(),
                 attempt.run.to_string(),
                 attempt.folder(&host.name),
@@ -85,41 +69,46 @@ impl Ssh {
                 sum,
                 hold,
                 vouched,
-                words_bytes.to_string(),
-                input.len().to_string(),
                 command.within.as_secs().max(1).to_string(),
                 MAX_OUTPUT.to_string(),
                 self.arriving(host, attempt),
             ];
-            let line = self.root_script(host, CLAIM, "hactl-claim", &arguments);
-            self.check_line(host, &line).map_err(not_started)?;
-            let within = command.within + GRACE;
+            fields.extend(self.words(host, command));
+            let request = Request { kind: "claim", fields, input };
+            request.check(host).map_err(not_started)?;
+            let marker = self.marker().map_err(not_started)?;
             let end = Await::new(format!("{} to end", command.argv.program())).on(&host.name).within(within);
-            let sent = self.exchange(&live, &line, &stdin, 2 * MAX_OUTPUT + 4096, within);
-            let sent = awaited(end, sent).await;
-            // Refused before it began: where the line that the host remembers is one of ours, it is sent again with that.
-            match sent.as_ref().ok().and_then(|answer| parse(&answer.stdout, &marker, Kind::Claim)) {
-                Some(Report::Refused { word, detail })
+            let asked = self.ask_clerk(host, &live, &marker, &request, (MAX_OUTPUT, within));
+            let asked = awaited(end, asked).await;
+            match asked.map(Report::of) {
+                // Refused before it began: where the line that the host remembers is one of ours, it is sent again
+                // with that.
+                Ok(Some(Report::Refused { word, detail }))
                     if self.vouch(host, &word, &detail).map_err(not_started)? => {}
-                Some(_) | None => break (marker, sent),
+                Err(NoReply::NotAsked(why)) => {
+                    tries -= 1;
+                    self.master(host).map_err(not_started)?.lost(&live).await;
+                    match self.no_clerk(host, why, within) {
+                        (Certain::No, _lost) if tries > 0 => {
+                            live = self.open(host).await.map_err(not_started)?;
+                        }
+                        (Certain::No | Certain::Yes, error) => {
+                            return Err(Failure::NotStarted(error.state("nothing was started")));
+                        }
+                    }
+                }
+                Ok(report) => break Ok(report),
+                Err(NoReply::Asked(broken)) => break Err(broken),
             }
         };
-        drop(stdin);
-        let why = match sent {
-            Ok(answer) | Err(NoAnswer::Lost(answer)) => match parse(&answer.stdout, &marker, Kind::Claim) {
-                // Its wrapper was killed, and the command itself still runs.
-                Some(Report::Running) => "the command's wrapper was killed",
-                Some(report) => return self.outcome(host, command, report),
-                None if says_anything(&answer.stdout, &marker) => "its report did not arrive whole",
-                None => match self.no_marker(host, &answer) {
-                    // sudo or the login shell ended before our script began.
-                    Some(error) => return Err(Failure::NotStarted(error)),
-                    None => "the connection was lost",
-                },
-            },
-            Err(NoAnswer::NotOpened(_)) => "the connection was lost while the command was sent",
-            Err(NoAnswer::Late) => "no answer came in time",
-            Err(NoAnswer::TooMuch) => "the host sent more than any command may print",
+        let why = match asked {
+            // Its wrapper was killed, and the command itself still runs.
+            Ok(Some(Report::Running)) => "the command's wrapper was killed",
+            Ok(Some(report)) => return self.outcome(host, command, report),
+            Ok(None) => "its report cannot be understood",
+            Err(Broken::Lost) => "the connection was lost",
+            Err(Broken::Late) => "no answer came in time",
+            Err(Broken::TooMuch) => "the host sent more than any command may print",
         };
         self.master(host).map_err(Failure::Unclear)?.lost(&live).await;
         drop(live);
@@ -226,13 +215,13 @@ impl Ssh {
             ];
             let line = self.root_script(host, SETTLE, "hactl-settle", &arguments);
             let answer = self.ask_twice(host, &line, &[], 2 * MAX_OUTPUT + 4096, SETUP_LIMIT).await?;
-            match parse(&answer.stdout, &marker, Kind::Settle) {
+            match parse(&answer.stdout, &marker) {
                 Some(Report::Refused { word, detail }) if self.vouch(host, &word, &detail)? => {}
                 Some(_) | None => break (marker, answer),
             }
         };
         let command = number_of_command(&answer.stdout, &marker);
-        match (parse(&answer.stdout, &marker, Kind::Settle), command) {
+        match (parse(&answer.stdout, &marker), command) {
             (Some(report @ Report::Refused { .. }), _) => Ok((0, report)),
             (Some(report), Some(command)) => Ok((command, report)),
             (None, _) | (_, None) => Err(self.no_marker(host, &answer).unwrap_or_else(|| {
@@ -347,76 +336,6 @@ pub(super) fn refused(host: &Host, word: &str, detail: &str) -> (Begun, Error) {
     (Begun::No, Error::new(code, what).host(&host.name).state(state).next(next))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Claim,
-    Settle,
-}
-
-/// Our own lines: what follows the marker, and the bytes after the line.
-fn lines<'a>(bytes: &'a [u8], marker: &str) -> impl Iterator<Item = (String, &'a [u8])> {
-    let marker = format!("{marker} ").into_bytes();
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        loop {
-            let end = rest.iter().position(|b| *b == b'\n')?;
-            let (line, after) = rest.split_at(end);
-            rest = after.get(1..)?;
-            if let Some(words) = line.strip_prefix(marker.as_slice()) {
-                return Some((String::from_utf8_lossy(words).into_owned(), rest));
-            }
-        }
-    })
-}
-
-fn number_of_command(bytes: &[u8], marker: &str) -> Option<u32> {
-    lines(bytes, marker).find_map(|(line, _)| line.strip_prefix("command ")?.parse().ok())
-}
-
-/// Reads what a script reported; nothing where the report is not whole.
-fn parse(bytes: &[u8], marker: &str, kind: Kind) -> Option<Report> {
-    for (line, rest) in lines(bytes, marker) {
-        let (word, detail) = line.split_once(' ').unwrap_or((&line, ""));
-        match (word, kind) {
-            ("refused", _) => {
-                let (word, detail) = detail.split_once(' ').unwrap_or((detail, ""));
-                return Some(Report::Refused { word: word.to_owned(), detail: detail.to_owned() });
-            }
-            ("started", Kind::Claim) | ("command", Kind::Settle) => {}
-            ("never", _) => return Some(Report::Never),
-            ("running", _) => return Some(Report::Running),
-            ("unknown", _) => return Some(Report::Unknown),
-            ("finished" | "timeout", _) => return finished(&line, rest, marker),
-            _other => return None,
-        }
-    }
-    None
-}
-
-/// `finished STATUS : OUT CUT ERR CUT` or `timeout : …`, then the bytes, then `end`.
-fn finished(line: &str, rest: &[u8], marker: &str) -> Option<Report> {
-    let (how, sizes) = line.split_once(" : ")?;
-    let status = match how.strip_prefix("finished ") {
-        Some(status) => Status::Exited(status.trim().parse().ok()?),
-        None => Status::TimedOut,
-    };
-    let sizes: Vec<u64> = sizes.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
-    let [out, out_cut, err, err_cut] = sizes.as_slice() else { return None };
-    let (out, err) = (usize::try_from(*out).ok()?, usize::try_from(*err).ok()?);
-    let stdout = rest.get(..out)?;
-    let after = rest.get(out..)?;
-    let stderr = after.get(..err)?;
-    let end = format!("{marker} end\n");
-    if after.get(err..)? != end.as_bytes() {
-        return None;
-    }
-    Some(Report::Finished {
-        status,
-        stdout: Captured { bytes: stdout.to_vec(), cut: *out_cut },
-        stderr: Captured { bytes: stderr.to_vec(), cut: *err_cut },
-    })
-}
-
 impl Ssh {
     /// Why an answer has no marker, where that is certain: the exit status came, so the connection held.
     pub(super) fn no_marker(&self, host: &Host, answer: &Answer) -> Option<Error> {
@@ -426,7 +345,12 @@ impl Ssh {
         let said = super::trouble::last_lines(&stderr);
         let sudo =
             stderr.lines().any(|line| line.starts_with("sudo: ") || line.contains("sudo: command not found"));
-        let error = if sudo {
+        let no_perl =
+            exit == 127 && stderr.lines().any(|line| line.starts_with("env: ") && line.contains("perl"));
+        let error = if no_perl {
+            Error::new(codes::SSH_PERL, "Perl is not installed, which Debian and Ubuntu have as perl-base")
+                .next("apt-get install perl-base    (on the host), then: hactl doctor")
+        } else if sudo {
             Error::new(codes::SSH_SUDO, format!("{} may not become root by sudo -n: {said}", host.user))
                 .next("let that user run everything by sudo without a password, then: hactl doctor")
         } else {
@@ -438,9 +362,4 @@ impl Ssh {
         };
         Some(error.host(&host.name).state("nothing was started"))
     }
-}
-
-/// Did our own script say anything at all? Then it began.
-fn says_anything(stdout: &[u8], marker: &str) -> bool {
-    stdout.windows(marker.len().max(1)).any(|window| window == marker.as_bytes())
 }

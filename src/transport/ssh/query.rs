@@ -1,19 +1,18 @@
 //! Queries: commands that read.
 //!
-//! Invariant: a query runs under a remote timeout, and its end is known from our own marker, which stands at the very
-//! end of its output: 127, 255, a kill and a dead link are never taken for each other. A query may be sent twice.
+//! Invariant: a query ends within its time on the host, and 127, 255, a kill and a dead link are never taken for each
+//! other. A query may be sent twice.
 
 use std::time::Duration;
 
+use super::clerk::{Broken, NoClerk, NoReply, Reply, Request};
 use super::command::{Captured, Command, Finished, Status};
-use super::exchange::{Answer, NoAnswer, line};
-use super::{MAX_OUTPUT, Runner, Ssh};
+use super::exchange::{Answer, NoAnswer};
+use super::{MAX_OUTPUT, Ssh};
 use crate::access::reads::ReadOnly;
 use crate::diagnostic::{Error, Result, codes};
 use crate::waiting::{Await, awaited};
 use crate::workspace::Host;
-
-const QUERY: &str = include_str!("query.sh");
 
 /// Beyond its own time: killing it, and the way there and back.
 const GRACE: Duration = Duration::from_secs(10);
@@ -25,26 +24,67 @@ impl Ssh {
     /// The host cannot be reached, the command prints more than [`MAX_OUTPUT`], or its end cannot be learnt.
     pub async fn query(&self, _key: &ReadOnly, host: &Host, command: &Command) -> Result<Finished> {
         command.argv.check().map_err(|e| e.host(&host.name))?;
-        let marker = self.marker()?;
-        let seconds = command.within.as_secs().max(1);
-        let words = self.words(host, command, Runner::AsAsked);
-        let script = ["sh", "-c", QUERY, "hactl-query", &marker, &seconds.to_string()].map(str::to_owned);
-        let script = script.into_iter().chain(words.words().iter().cloned());
-        let line = line(self.sudo(host, command).into_iter().map(str::to_owned).chain(script));
-        let began = tokio::time::Instant::now();
-        let answer =
-            self.ask_twice(host, &line, command.stdin.expose(), MAX_OUTPUT, command.within + GRACE).await?;
-        let Some((stdout, status)) = split_marker(&answer.stdout, &marker) else {
-            return Err(self.no_marker(host, &answer).unwrap_or_else(|| lost(host)));
+        let mut fields = vec![command.within.as_secs().max(1).to_string()];
+        fields.extend(self.words(host, command));
+        let request = Request { kind: "query", fields, input: command.stdin.expose() };
+        request.check(host)?;
+        let reply = self.query_twice(host, &request, command.within + GRACE).await?;
+        let status = match reply.how.split_once(' ') {
+            None if reply.how == "timeout" => Status::TimedOut,
+            Some(("exited", status)) => Status::Exited(status.parse().map_err(|_| odd(host, &reply.how))?),
+            Some(_) | None => return Err(odd(host, &reply.how)),
         };
-        let cut_short = (status == 124 || status == 137) && began.elapsed() >= Duration::from_secs(seconds);
         Ok(Finished {
             host: host.name.clone(),
             program: command.argv.program().to_owned(),
-            status: if cut_short { Status::TimedOut } else { Status::Exited(status) },
-            stdout: Captured { bytes: stdout.to_vec(), cut: 0 },
-            stderr: Captured { bytes: answer.stderr, cut: 0 },
+            status,
+            stdout: Captured { bytes: reply.stdout, cut: 0 },
+            stderr: Captured { bytes: reply.stderr, cut: 0 },
         })
+    }
+
+    /// Asks a clerk; a lost connection is opened again once.
+    async fn query_twice(&self, host: &Host, request: &Request<'_>, within: Duration) -> Result<Reply> {
+        let _place = self.place(host).await?;
+        let mut tries = 2;
+        loop {
+            tries -= 1;
+            let live = self.open(host).await?;
+            let asked = self.ask_clerk(host, &live, &self.marker()?, request, (MAX_OUTPUT, within)).await;
+            let error = match asked {
+                Ok(reply) => return Ok(reply),
+                Err(NoReply::NotAsked(why)) => match self.no_clerk(host, why, within) {
+                    (Certain::Yes, error) => {
+                        self.master(host)?.lost(&live).await;
+                        return Err(error);
+                    }
+                    (Certain::No, error) => error,
+                },
+                Err(NoReply::Asked(Broken::TooMuch)) => return Err(too_much(host, MAX_OUTPUT)),
+                Err(NoReply::Asked(Broken::Late)) => {
+                    self.master(host)?.lost(&live).await;
+                    return Err(late(host, within));
+                }
+                Err(NoReply::Asked(Broken::Lost)) => lost(host),
+            };
+            self.master(host)?.lost(&live).await;
+            if tries == 0 {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Why there was no clerk, and whether asking for one again would change nothing.
+    pub(super) fn no_clerk(&self, host: &Host, why: NoClerk, within: Duration) -> (Certain, Error) {
+        match why {
+            NoClerk::NotOpened(e) => (Certain::No, lost(host).source(e)),
+            NoClerk::Ended(answer) => match self.no_marker(host, &answer) {
+                Some(error) => (Certain::Yes, error),
+                None => (Certain::No, lost(host)),
+            },
+            NoClerk::Late => (Certain::Yes, late(host, within)),
+            NoClerk::TooMuch => (Certain::Yes, too_much(host, MAX_OUTPUT)),
+        }
     }
 
     /// Sends a line whose repetition does no harm; a lost connection is opened again once.
@@ -65,14 +105,10 @@ impl Ssh {
             let answer = Await::new("an answer").on(&host.name).within(within);
             let error = match awaited(answer, self.exchange(&live, line, stdin, limit, within)).await {
                 Ok(answer) => return Ok(answer),
-                Err(NoAnswer::TooMuch) => {
-                    let what = format!("a command printed more than the {limit} bytes that are read");
-                    return Err(Error::new(codes::SSH_TOO_MUCH, what).host(&host.name));
-                }
+                Err(NoAnswer::TooMuch) => return Err(too_much(host, limit)),
                 Err(NoAnswer::Late) => {
                     self.master(host)?.lost(&live).await;
-                    let what = format!("no answer within {} s", within.as_secs());
-                    return Err(Error::new(codes::SSH_DEADLINE, what).host(&host.name).next("hactl doctor"));
+                    return Err(late(host, within));
                 }
                 Err(NoAnswer::NotOpened(e)) => lost(host).source(e),
                 Err(NoAnswer::Lost(answer)) => {
@@ -90,6 +126,33 @@ impl Ssh {
             }
         }
     }
+}
+
+/// Would asking again change anything?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Certain {
+    /// No.
+    Yes,
+    /// The connection may have been lost.
+    No,
+}
+
+fn too_much(host: &Host, limit: usize) -> Error {
+    let what = format!("a command printed more than the {limit} bytes that are read");
+    Error::new(codes::SSH_TOO_MUCH, what).host(&host.name)
+}
+
+fn late(host: &Host, within: Duration) -> Error {
+    let what = format!("no answer within {} s", within.as_secs());
+    Error::new(codes::SSH_DEADLINE, what).host(&host.name).next("hactl doctor")
+}
+
+fn odd(host: &Host, said: &str) -> Error {
+    let said = crate::redact::sanitize_for_terminal(&said.chars().take(200).collect::<String>());
+    Error::new(codes::SSH_ODD_ANSWER, format!("the host did not carry out what it was asked: {said}"))
+        .host(&host.name)
+        .state("nothing was changed")
+        .next("hactl doctor")
 }
 
 fn lost(host: &Host) -> Error {
