@@ -86,11 +86,18 @@ fn by_flags() {
     // The same keys as the lab's own workspace pins.
     let pinned = |dir: &std::path::Path| {
         let text = fs::read_to_string(dir.join(".hactl/known_hosts")).unwrap();
+        // A line may also name the address, and end in a comment.
+        let entry = |line: &str| {
+            let mut words = line.split(' ').map(str::to_owned);
+            let (hosts, kind, key) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+            (hosts.split(',').next().unwrap().to_owned(), kind, key)
+        };
         let mut lines: Vec<_> = text
             .lines()
-            .map(str::to_owned)
-            .filter(|line| ["node-1 ", "prover "].iter().any(|name| line.starts_with(name)))
+            .map(entry)
+            .filter(|(host, ..)| ["node-1", "prover"].contains(&host.as_str()))
             .collect();
+        assert_eq!(lines.len(), 2, "{text}");
         lines.sort();
         lines
     };
