@@ -292,14 +292,22 @@ impl HcloudHands {
         Err(Failure::Unclear(lost.unwrap_or_else(|| Error::new(codes::HCLOUD_UNKNOWN, text))))
     }
 
-    /// Deletes the object of this name if this very run made it, and sees it gone. One that is not there is gone.
+    /// Deletes the object of this name if this very run made it and nobody uses it, and sees it gone. One that is not
+    /// there is gone.
     ///
     /// # Errors
-    /// It is there and not ours, or could not be deleted.
+    /// It is there and not ours, is used, or could not be deleted.
     pub async fn unmake<R: Resource>(&self, name: &str) -> Result<(), Failure> {
-        let Some(object) = self.view.wait_for::<R>(name).await.map_err(|e| self.failure(e))? else {
+        let Some(listed) = self.view.wait_for::<R>(name).await.map_err(|e| self.failure(e))? else {
             return Ok(());
         };
+        // A list may be some seconds old, and somebody may have begun to use it since.
+        let now = self.view.get::<R>(listed.head().id).await.map_err(|e| self.failure(e))?;
+        let Some(object) = now else { return self.gone::<R>(name).await };
+        let users = object.used_by();
+        if !users.is_empty() {
+            return Err(self.failure(in_use::<R>(object.head(), &users)));
+        }
         let owner = self.view.owner(object.head());
         if owner != Owner::Fleet(self.run.to_string()) {
             return Err(self.failure(not_ours::<R>(object.head(), &owner)));
@@ -376,6 +384,14 @@ impl HcloudHands {
             Failure::NotStarted(error)
         }
     }
+}
+
+/// An object is to be deleted, and others would lose it.
+fn in_use<R: Resource>(head: &Head, users: &[String]) -> Error {
+    let (id, name, words, users) = (head.id, &head.name, R::WORDS, users.join(", "));
+    Error::new(codes::HCLOUD_IN_USE, format!("the {words} {name} (number {id}) is still used by {users}"))
+        .state("it was left as it is: deleting it would take it away from them without asking")
+        .next("take them out of it, then: hactl phase rollback N    (N is the phase's id)")
 }
 
 /// An object has the name that is wanted, and is not ours.

@@ -18,7 +18,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("behaviour::a_network_needs_a_subnet_in_the_zone", a_network_needs_a_subnet_in_the_zone),
     ("behaviour::a_target_by_private_address_shares_a_network", a_target_by_private_address_shares_a_network),
     ("behaviour::a_server_is_locked_while_an_action_runs", a_server_is_locked_while_an_action_runs),
-    ("behaviour::what_is_in_use_is_not_deleted", what_is_in_use_is_not_deleted),
+    (
+        "behaviour::what_is_in_use_is_not_deleted_but_for_networks",
+        what_is_in_use_is_not_deleted_but_for_networks,
+    ),
     ("behaviour::a_floating_ip_is_on_one_server", a_floating_ip_is_on_one_server),
     ("behaviour::power_does_what_it_says", power_does_what_it_says),
     ("behaviour::the_rate_limit_is_told_and_kept", the_rate_limit_is_told_and_kept),
@@ -210,7 +213,7 @@ fn a_server_is_locked_while_an_action_runs() {
     assert_eq!(commands, [("create_server", "success", 100), ("start_server", "success", 100)]);
 }
 
-fn what_is_in_use_is_not_deleted() {
+fn what_is_in_use_is_not_deleted_but_for_networks() {
     let cloud = cloud();
     let network = network(&cloud);
     let body = json!({ "name": "spread", "type": "spread" });
@@ -220,15 +223,16 @@ fn what_is_in_use_is_not_deleted() {
     let more =
         json!({ "networks": [network], "placement_group": group, "firewalls": [{ "firewall": firewall }] });
     let id = server(&cloud, "one", &more);
-    let paths = [
-        format!("/networks/{network}"),
-        format!("/placement_groups/{group}"),
-        format!("/firewalls/{firewall}"),
-    ];
+    let paths = [format!("/placement_groups/{group}"), format!("/firewalls/{firewall}")];
     for path in &paths {
         let said = call(&cloud, "DELETE", path, Value::Null);
         assert_eq!((said.status, said.code()), (422, "resource_in_use"), "{path}");
     }
+    // A network goes without asking, and its servers lose it.
+    eventually("the network is gone", || {
+        call(&cloud, "DELETE", &format!("/networks/{network}"), Value::Null).status == 204
+    });
+    assert_eq!(unlocked(&cloud, id)["private_net"], json!([]));
     must(&cloud, "DELETE", &format!("/servers/{id}"), Value::Null);
     eventually("the server is gone", || get(&cloud, &format!("/servers/{id}")).status == 404);
     for path in &paths {

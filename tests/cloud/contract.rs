@@ -216,7 +216,7 @@ fn refusals(held: &mut Held<'_>, made: &Made) {
         json!({ "name": "cell0-node-2", "server_type": "cx33", "image": "debian-13", "location": "hel1" });
     held.ask("POST", "/servers", server, 409);
     held.ask("GET", "/servers/1", Value::Null, 404);
-    held.ask("DELETE", &format!("/networks/{}", made.network), Value::Null, 422);
+    held.ask("DELETE", &format!("/firewalls/{}", made.firewall), Value::Null, 422);
     held.ask("POST", "/placement_groups", json!({ "name": "", "type": "spread" }), 422);
     held.cloud.sell_out("cx23").unwrap();
     let sold_out = json!({ "name": "x", "server_type": "cx23", "image": "debian-13", "location": "hel1" });

@@ -418,6 +418,57 @@ fn what_somebody_else_made_is_refused_by_name_or_adopted_and_never_deleted() {
     assert_eq!(rules(wall.head.id), wall.rules);
 }
 
+/// A server, as far as a test needs it: hactl makes none yet.
+#[derive(Clone, Debug, serde::Deserialize)]
+struct Server {
+    #[serde(flatten)]
+    head: Head,
+}
+
+impl Resource for Server {
+    const MANY: &'static str = "servers";
+    const ONE: &'static str = "server";
+    const WORDS: &'static str = "server";
+    fn head(&self) -> &Head {
+        &self.head
+    }
+    fn used_by(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// The API detaches servers from a network that is deleted, without asking.
+#[test]
+fn what_others_would_lose_is_not_deleted() {
+    for (of, key, many) in
+        [("network cell0-net", "networks", true), ("placement group cell0-spread", "placement_group", false)]
+    {
+        let bench = Bench::new(RUNBOOK);
+        let disk = FakeDisk::default();
+        bench.process(&disk, Job::Run).unwrap();
+        let made = bench.objects().into_iter().find(|(name, _)| name == of).unwrap().1;
+        let mut body =
+            json!({ "name": "theirs", "server_type": "cx23", "image": "debian-13", "location": "hel1" });
+        body[key] = if many { json!([made.id]) } else { json!(made.id) };
+        let client = bench.client();
+        let wait = |actions| bench.runtime.block_on(client.wait(actions, |_: &str| {})).unwrap();
+        let (theirs, actions) = bench.runtime.block_on(client.create::<Server>("theirs", body)).unwrap();
+        wait(actions);
+
+        bench.cloud.forget_requests();
+        let error = bench.process(&disk, Job::RollBack).unwrap_err();
+        let used = format!("the {of} (number {}) is still used by server {}", made.id, theirs.head.id);
+        assert!(told(&error).contains(&used), "{}", told(&error));
+        let gone = format!("DELETE /{}", if many { "networks" } else { "placement_groups" });
+        assert!(!bench.changes().iter().any(|request| request.starts_with(&gone)), "{:?}", bench.changes());
+        assert!(bench.names().contains(&of.to_owned()));
+
+        wait(bench.runtime.block_on(client.delete(&theirs)).unwrap());
+        bench.carry_through(&disk, Job::RollBack, of);
+        assert_eq!(bench.names(), [""; 0]);
+    }
+}
+
 #[test]
 fn another_object_under_the_name_stops_the_step_before_anything_is_done() {
     let bench = Bench::new(RUNBOOK);

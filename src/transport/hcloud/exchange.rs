@@ -70,7 +70,7 @@ impl HcloudClient {
                 Err(meaning) => meaning,
             };
             let wait = meaning.wait.unwrap_or(pause);
-            if tried >= TRIES || !meaning.again(doing) || Instant::now() + wait > until {
+            if tried >= TRIES || !meaning.again(doing) || wait > until.saturating_duration_since(Instant::now()) {
                 return Err(meaning.explain(doing, self.endpoint()));
             }
             sleep(wait).await;

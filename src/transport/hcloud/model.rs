@@ -34,6 +34,9 @@ pub trait Resource: Clone + Debug + DeserializeOwned {
 
     /// What every object has.
     fn head(&self) -> &Head;
+
+    /// What would lose it if it were deleted: the API takes it away from them without asking.
+    fn used_by(&self) -> Vec<String>;
 }
 
 /// Whether the API does things with a kind of object in the background.
@@ -46,7 +49,8 @@ pub enum Actions {
 }
 
 macro_rules! resources {
-    ($($name:ident = $many:literal, $one:literal, $words:literal, $actions:ident;)*) => {$(
+    ($($name:ident = $many:literal, $one:literal, $words:literal, $actions:ident,
+        [$($users:ident: $user:literal),*];)*) => {$(
         impl Resource for $name {
             const MANY: &'static str = $many;
             const ONE: &'static str = $one;
@@ -55,15 +59,20 @@ macro_rules! resources {
             fn head(&self) -> &Head {
                 &self.head
             }
+            fn used_by(&self) -> Vec<String> {
+                let all: &[Vec<String>] =
+                    &[$(self.$users.iter().map(|id| format!("{} {id}", $user)).collect()),*];
+                all.concat()
+            }
         }
     )*};
 }
 
 resources! {
-    Firewall = "firewalls", "firewall", "firewall", Some;
-    Network = "networks", "network", "network", Some;
-    PlacementGroup = "placement_groups", "placement_group", "placement group", Never;
-    SshKey = "ssh_keys", "ssh_key", "SSH key", Never;
+    Firewall = "firewalls", "firewall", "firewall", Some, [];
+    Network = "networks", "network", "network", Some, [servers: "server", load_balancers: "load balancer"];
+    PlacementGroup = "placement_groups", "placement_group", "placement group", Never, [servers: "server"];
+    SshKey = "ssh_keys", "ssh_key", "SSH key", Never, [];
 }
 
 /// A public key that new servers can be given.
@@ -86,6 +95,12 @@ pub struct Network {
     pub ip_range: String,
     /// Its subnets.
     pub subnets: Vec<SubnetSeen>,
+    /// The servers in it, by number.
+    #[serde(default)]
+    pub servers: Vec<i64>,
+    /// The load balancers in it, by number.
+    #[serde(default)]
+    pub load_balancers: Vec<i64>,
 }
 
 /// A subnet of a network.
@@ -111,6 +126,9 @@ pub struct PlacementGroup {
     /// How it places servers, such as `spread`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The servers in it, by number.
+    #[serde(default)]
+    pub servers: Vec<i64>,
 }
 
 /// A firewall.

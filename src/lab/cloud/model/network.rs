@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::super::answer::{Answer, Answered, Refusal};
 use super::super::request::Fields;
 use super::object::{self, Context, Meta, Object};
+use super::server_actions;
 use super::subnet::{self, Subnet};
-use super::{Effect, Id, Project};
+use super::{Balancer, Effect, Id, Project, Server};
 
 /// A range of IPv4 addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,11 +163,15 @@ pub(crate) fn create(project: &mut Project, context: Context<'_>, fields: Fields
 
 pub(crate) fn delete(project: &mut Project, context: Context<'_>, id: Id) -> Answered {
     object::deletable::<Network>(project, id)?;
-    if !servers_in(project, id).is_empty() || !balancers_in(project, id).is_empty() {
-        return Err(Refusal::refused(
-            "resource_in_use",
-            format!("network {id} still has attached resources"),
-        ));
+    // As documented: what is attached is detached, and nobody is asked.
+    for server in servers_in(project, id) {
+        object::get_mut::<Server>(project, server)?.private.retain(|at| at.network != id);
+        project.chore(context, "detach_from_network", Effect::Interfaces(server));
+        server_actions::rebalance(project, context, server);
+    }
+    for balancer in balancers_in(project, id) {
+        object::get_mut::<Balancer>(project, balancer)?.private.retain(|(network, _)| *network != id);
+        project.chore(context, "detach_from_network", Effect::Balance(balancer));
     }
     project.networks.remove(&id);
     project.chore(context, "delete_network", Effect::Routes);

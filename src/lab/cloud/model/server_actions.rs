@@ -75,7 +75,8 @@ pub(crate) fn act(
     Ok(project.acting(context, action))
 }
 
-fn rebalance(project: &mut Project, context: Context<'_>, server: Id) {
+/// The balancers that have this server as a target look at its addresses again.
+pub(super) fn rebalance(project: &mut Project, context: Context<'_>, server: Id) {
     let Some(server) = project.servers.get(&server) else { return };
     let of = project.balancers.values().filter(|b| b.has_target(project, server));
     let of: Vec<Id> = of.map(|b| b.meta.id).collect();
