@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_attempt_runs_once_with_all_it_needs,
     an_attempt_survives_a_cut_link,
     an_attempt_on_a_dead_host_is_unclear_and_found_later,
+    a_host_that_refuses_to_be_asked_leaves_a_command_unclear,
     a_void_claim_can_never_start,
     voiding_and_claiming_race_to_one_answer,
     commands_go_in_order,
@@ -126,6 +127,29 @@ async fn an_attempt_on_a_dead_host_is_unclear_and_found_later() {
     // Settling has closed the attempt: nothing more of it starts.
     let error = not_started(ssh.perform(&host, &id, 2, &sh("true")).await);
     assert_eq!(error.code(), codes::ATTEMPT_VOID);
+}
+
+/// Another command may hold the host's lock for long. That says nothing of the one that was sent before.
+async fn a_host_that_refuses_to_be_asked_leaves_a_command_unclear() {
+    let (sshd, ssh, host) = one();
+    let (begun, go) = (sshd.dir.path().join("begun"), sshd.dir.path().join("go"));
+    let command = sh("touch \"$1\"; while [ ! -e \"$2\" ]; do sleep 0.05; done")
+        .arg("name")
+        .args([&begun, &go].map(|p| p.to_str().unwrap()));
+    let id = attempt(1);
+    let cutting = async {
+        until("it began", || begun.exists()).await;
+        let lock = std::fs::File::options().append(true).open(sshd.root().join("lock")).unwrap();
+        lock.lock().unwrap();
+        sshd.cut();
+        lock
+    };
+    let (outcome, lock) = tokio::join!(ssh.perform(&host, &id, 1, &command), cutting);
+    let error = unclear(outcome);
+    assert_eq!(error.code(), codes::ATTEMPT_SETUP, "{error:?}");
+    drop(lock);
+    assert_eq!(ssh.settle(&host, &id).await.unwrap(), AttemptState::Running { command: 1 });
+    std::fs::write(&go, "").unwrap();
 }
 
 async fn a_void_claim_can_never_start() {

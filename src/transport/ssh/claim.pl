@@ -88,7 +88,8 @@ sub watch {
     defined(my $child = fork) or return;
     if (!$child) {
         setpgrp 0, 0;
-        become(@$command, @files);
+        eval { become(@$command, @files) };
+        POSIX::_exit(126);
     }
     setpgrp $child, $child;
     close $_ for @files;
@@ -265,7 +266,8 @@ sub claim {
         die $why;
     }
     while (waitpid($pid, 0) == -1 && $!{EINTR}) { }
-    report("$attempt/$number");
+    # It was begun: what goes wrong from here on is no refusal.
+    eval { report("$attempt/$number"); 1 } or exit 1;
 }
 
 serve(query => \&query, claim => \&claim);

@@ -218,7 +218,8 @@ sub query {
     defined $child or refuse('setup', "cannot start anything: $!");
     if (!$child) {
         setpgrp 0, 0;
-        become($user, \@env, \@words, $in, $to_out, $to_err);
+        eval { become($user, \@env, \@words, $in, $to_out, $to_err) };
+        POSIX::_exit(126);
     }
     setpgrp $child, $child;
     close $_ for $to_out, $to_err;

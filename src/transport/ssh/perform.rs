@@ -159,8 +159,14 @@ impl Ssh {
                         format!("{why}, and {program} was cut short: the machine rebooted, or it was killed");
                     return Err(Failure::Unclear(unclear(codes::ATTEMPT_UNKNOWN, what)));
                 }
-                Ok((_, report @ (Report::Finished { .. } | Report::Refused { .. }))) => {
-                    return self.outcome(host, command, report);
+                Ok((_, report @ Report::Finished { .. })) => return self.outcome(host, command, report),
+                // What is refused here is the question. The command was sent before it, and may be at work.
+                Ok((_, Report::Refused { word, detail })) => {
+                    let (_, error) = refused(host, &word, &detail);
+                    if word != "setup" || heard.elapsed() > recover {
+                        let what = format!("{why} while {program} was under way, and cannot be asked after");
+                        return Err(Failure::Unclear(unclear(error.code(), what).source(error)));
+                    }
                 }
                 Err(error) if heard.elapsed() > recover => {
                     let what =

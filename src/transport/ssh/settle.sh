@@ -56,8 +56,9 @@ case $which in
   all) sweep "$arriving-" ;;
   *) sweep "$arriving-$which." ;;
 esac
+# What is void stays so and what began has begun: the rest needs no lock, and may take as long as the link does.
+exec 9>&-
 if [ "$which" = all ]; then
-  exec 9>&-
   if [ "$last" -eq 0 ] || [ "$(state_of "$attempt/$last")" != running ]; then end_sessions; fi
 fi
 say "command $last"
