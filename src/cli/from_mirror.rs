@@ -14,7 +14,7 @@ use crate::engine::approver::Answer;
 use crate::engine::interrupt::Interrupt;
 use crate::mirror::bring::{Brought, bring};
 use crate::mirror::connect;
-use crate::redact::Redactor;
+use crate::redact::{Redactor, sanitize_for_terminal};
 use crate::render::{Format, Out, Progress};
 use crate::runbook;
 use crate::secret::SecretRef;
@@ -78,8 +78,9 @@ impl FromMirror {
             let file = root.join(FILE_NAME);
             let workspace =
                 runbook::load_kept::<Table>(&file, &brought.workspace, &brought.runbook)?.workspace;
-            at_hand(&workspace, &brought, url).await?;
+            // Only then: what is brought may name programs that print secrets, and whoever writes the bucket names them.
             self.agree(&workspace, &brought, global, out).await?;
+            at_hand(&workspace, &brought, url).await?;
             brought.take_over(bucket, this_operator(), Rc::new(SystemClock)).await
         })
     }
@@ -120,7 +121,7 @@ impl FromMirror {
              written last: record {} by {} at {} (epoch {})\n\
              The former machine is refused from then on: by the mirror at its next record, by each host at its next \
              command. End hactl there first, where that machine still runs. What it had begun is looked at, and never \
-             run again blindly.",
+             run again blindly.{}",
             workspace.fleet,
             brought.records,
             brought.evidence,
@@ -128,6 +129,7 @@ impl FromMirror {
             brought.by,
             brought.at,
             brought.state.epoch(),
+            programs_of(workspace),
         );
         match asker.confirm(&text, "  Take the run over?").await? {
             Answer::Yes(_) => Ok(()),
@@ -141,6 +143,18 @@ impl FromMirror {
             .next("the same command at a terminal")),
         }
     }
+}
+
+/// The programs that the brought files name for their secrets, for somebody to see before they run.
+fn programs_of(workspace: &Workspace) -> String {
+    let programs = references(workspace).into_iter().filter_map(|(name, reference)| match reference {
+        SecretRef::Command(argv) => {
+            let argv = argv.iter().map(|word| sanitize_for_terminal(word));
+            Some(format!("\n  {name} is printed by a program here: {}", shell_words::join(argv)))
+        }
+        SecretRef::Env(_) | SecretRef::File(_) | SecretRef::Sops(_) => None,
+    });
+    programs.collect()
 }
 
 /// The folder that the run is brought into.

@@ -70,7 +70,10 @@ impl HcloudClient {
                 Err(meaning) => meaning,
             };
             let wait = meaning.wait.unwrap_or(pause);
-            if tried >= TRIES || !meaning.again(doing) || wait > until.saturating_duration_since(Instant::now()) {
+            if tried >= TRIES
+                || !meaning.again(doing)
+                || wait > until.saturating_duration_since(Instant::now())
+            {
                 return Err(meaning.explain(doing, self.endpoint()));
             }
             sleep(wait).await;

@@ -128,9 +128,9 @@ fn said(status: u16, code: Option<&str>, message: Option<&str>, doing: Doing) ->
             return Meaning::new(codes::S3_BUCKET_TAKEN, words);
         }
         Some("BucketNotEmpty") => return Meaning::new(codes::S3_BUCKET_KEPT, words),
-        Some("PreconditionFailed" | "ConditionalRequestConflict") => {
-            return Meaning::new(codes::S3_PRECONDITION, words);
-        }
+        Some("PreconditionFailed") => return Meaning::new(codes::S3_PRECONDITION, words),
+        // Another request for the same name is under way, and which of the two holds is not known yet.
+        Some("ConditionalRequestConflict") => return Meaning::new(doing.unanswered(), words),
         Some("NotImplemented" | "MethodNotAllowed") => return Meaning::new(codes::S3_UNSUPPORTED, words),
         // Whatever else it says, its status decides.
         Some(_) | None => {}
