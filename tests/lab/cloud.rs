@@ -64,9 +64,10 @@ impl<'a> Project<'a> {
         fs::read_to_string(self.own.path().join(name)).unwrap().trim().to_owned()
     }
 
-    /// A program inside the lab, sealed.
+    /// A program inside the lab, sealed; this folder stays visible to it, wherever the project lies.
     fn enter(&self, argv: &[&str]) -> Ran {
-        self.lab.lab(&[&["enter", "--"], argv].concat())
+        let own = self.own.path().to_str().unwrap();
+        self.lab.lab(&[&["enter", "--workspace", own, "--"], argv].concat())
     }
 
     fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
@@ -402,7 +403,9 @@ fn the_provider_s_own_client_gets_along() {
     let project = Project::of(&lab);
     let script = project.path("client.py");
     fs::write(&script, include_str!("cloud_client.py")).unwrap();
-    let path = format!("PYTHONPATH={}", wheels.display());
+    let copied = Command::new("cp").arg("-a").args([&wheels, &project.own.path().join("wheels")]).status();
+    assert!(copied.unwrap().success());
+    let path = format!("PYTHONPATH={}", project.path("wheels"));
     let ca = format!("REQUESTS_CA_BUNDLE={}", project.ca);
     let (token, key) = (project.path("plain-token"), project.path("id.pub"));
     let argv = ["env", &path, &ca, "python3", &script, &project.endpoint, &token, &key];
