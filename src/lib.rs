@@ -10,6 +10,7 @@
 pub mod access;
 pub mod backups;
 pub mod changes;
+pub mod cidr;
 pub mod cli;
 pub mod clock;
 pub mod diagnostic;

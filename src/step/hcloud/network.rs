@@ -1,14 +1,12 @@
 //! A private network with one subnet.
 
-use std::fmt;
-use std::net::Ipv4Addr;
-
 use hcloud::models::{CreateNetworkRequest, Subnet as SubnetRequest, subnet};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Adopt, Existed, ObjectName, Stood};
 use crate::access::{Hands, Trial, View};
+use crate::cidr::Cidr;
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
 use crate::step::common::{output, recall, remember, unverified};
@@ -31,49 +29,6 @@ pub struct HcloudNetwork {
     /// Whether one that hactl did not make is used.
     #[serde(default)]
     pub adopt: Adopt,
-}
-
-/// A range of IPv4 addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Cidr {
-    first: Ipv4Addr,
-    prefix: u8,
-}
-
-impl Cidr {
-    fn mask(self) -> u32 {
-        u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0)
-    }
-
-    fn holds(self, other: Self) -> bool {
-        other.prefix >= self.prefix && other.first.to_bits() & self.mask() == self.first.to_bits()
-    }
-}
-
-impl TryFrom<String> for Cidr {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let parse = || {
-            let (first, prefix) = text.split_once('/')?;
-            let (first, prefix): (Ipv4Addr, u8) = (first.parse().ok()?, prefix.parse().ok()?);
-            let range = Self { first, prefix };
-            (prefix <= 32 && first.to_bits() & !range.mask() == 0).then_some(range)
-        };
-        parse().ok_or_else(|| format!("{text:?} is no range of IPv4 addresses such as 10.0.0.0/16"))
-    }
-}
-
-impl From<Cidr> for String {
-    fn from(range: Cidr) -> String {
-        range.to_string()
-    }
-}
-
-impl fmt::Display for Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.first, self.prefix)
-    }
 }
 
 impl StepKind for HcloudNetwork {
@@ -236,22 +191,5 @@ impl HcloudNetwork {
         let mut outputs = super::outputs(found.head())?;
         outputs.insert(output("ip-range")?, OutputValue::String(found.ip_range.clone()));
         Ok(outputs)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Cidr;
-
-    #[test]
-    fn a_range_has_no_bits_behind_its_prefix() {
-        let parse = |text: &str| Cidr::try_from(text.to_owned());
-        let wide = parse("10.0.0.0/16").unwrap();
-        assert!(wide.holds(parse("10.0.1.0/24").unwrap()) && !wide.holds(parse("10.1.0.0/24").unwrap()));
-        assert!(!wide.holds(parse("10.0.0.0/8").unwrap()));
-        assert_eq!(parse("0.0.0.0/0").unwrap().to_string(), "0.0.0.0/0");
-        for wrong in ["10.0.0.1/16", "10.0.0.0", "10.0.0.0/33", "fd00::/8", ""] {
-            assert!(parse(wrong).is_err(), "{wrong}");
-        }
     }
 }

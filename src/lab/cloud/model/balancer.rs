@@ -1,6 +1,5 @@
 //! Load balancers: services, targets, and the health of each target.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use super::super::catalogue::{BalancerType, LOCATIONS, Location};
 use super::super::request::Fields;
 use super::super::wire::Health;
 use super::balancer_parts as parts;
-use super::object::{self, Context, Meta, Object};
+use super::object::{self, Context, Meta, Object, kept_in};
 use super::server::Server;
 use super::{Effect, Id, Network, Project, subnet};
 
@@ -174,21 +173,7 @@ impl Object for Balancer {
     const KIND: &'static str = "load_balancer";
     const COLLECTION: &'static str = "load_balancers";
 
-    fn all(project: &Project) -> &BTreeMap<Id, Self> {
-        &project.balancers
-    }
-
-    fn all_mut(project: &mut Project) -> &mut BTreeMap<Id, Self> {
-        &mut project.balancers
-    }
-
-    fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut Meta {
-        &mut self.meta
-    }
+    kept_in!(balancers);
 
     fn view(&self, project: &Project, context: Context<'_>) -> Value {
         let targets: Vec<Value> =

@@ -1,6 +1,6 @@
 //! Firewalls: what may reach a server's public interface, and leave by it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::answer::{Answer, Answered, Refusal};
 use super::super::list::Selector;
 use super::super::request::Fields;
-use super::object::{self, Context, Meta, Object};
+use super::object::{self, Context, Meta, Object, kept_in};
 use super::server::Server;
 use super::{Effect, Id, Project};
 
@@ -75,21 +75,7 @@ impl Object for Firewall {
     const KIND: &'static str = "firewall";
     const COLLECTION: &'static str = "firewalls";
 
-    fn all(project: &Project) -> &BTreeMap<Id, Self> {
-        &project.firewalls
-    }
-
-    fn all_mut(project: &mut Project) -> &mut BTreeMap<Id, Self> {
-        &mut project.firewalls
-    }
-
-    fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut Meta {
-        &mut self.meta
-    }
+    kept_in!(firewalls);
 
     fn view(&self, project: &Project, _: Context<'_>) -> Value {
         let server = |id: Id| json!({ "type": "server", "server": { "id": id } });
@@ -160,7 +146,7 @@ fn is_range(text: &str) -> bool {
     let Some((ip, prefix)) = text.split_once('/') else { return false };
     let (Ok(ip), Ok(prefix)) = (ip.parse::<IpAddr>(), prefix.parse::<u32>()) else { return false };
     match ip {
-        IpAddr::V4(_) => super::Cidr::parse(text).is_some(),
+        IpAddr::V4(_) => crate::cidr::Cidr::parse(text).is_some(),
         IpAddr::V6(ip) => {
             prefix <= 128 && u128::MAX.checked_shl(128 - prefix).is_none_or(|mask| ip.to_bits() & !mask == 0)
         }

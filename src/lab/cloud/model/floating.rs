@@ -1,6 +1,5 @@
 //! Floating IPs: an address that is routed to one server at a time.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::answer::{Answer, Answered, Refusal};
 use super::super::catalogue::Location;
 use super::super::request::Fields;
-use super::object::{self, Context, Meta, Object};
+use super::object::{self, Context, Meta, Object, kept_in};
 use super::server::Server;
 use super::{Effect, Id, Project};
 
@@ -27,21 +26,7 @@ impl Object for FloatingIp {
     const KIND: &'static str = "floating_ip";
     const COLLECTION: &'static str = "floating_ips";
 
-    fn all(project: &Project) -> &BTreeMap<Id, Self> {
-        &project.floating_ips
-    }
-
-    fn all_mut(project: &mut Project) -> &mut BTreeMap<Id, Self> {
-        &mut project.floating_ips
-    }
-
-    fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut Meta {
-        &mut self.meta
-    }
+    kept_in!(floating_ips);
 
     fn view(&self, _: &Project, _: Context<'_>) -> Value {
         let reverse = self.ip.to_string().replace('.', "-");

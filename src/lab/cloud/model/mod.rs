@@ -28,7 +28,7 @@ pub(crate) use action::{Action, ActionFault, Effect, Outcome, Stage};
 pub(crate) use balancer::{Algorithm, Balancer, Protocol, Service, TargetKind};
 pub(crate) use firewall::{Direction, Firewall, Rule};
 pub(crate) use floating::FloatingIp;
-pub(crate) use network::{Cidr, Network};
+pub(crate) use network::Network;
 pub(crate) use object::{Context, Object, get, list, shown, update};
 pub(crate) use place::PlacementGroup;
 pub use server::Existing;

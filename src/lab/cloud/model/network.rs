@@ -1,6 +1,5 @@
 //! Private networks: one range of addresses, subnets in it, and who is attached.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -8,76 +7,11 @@ use serde_json::{Value, json};
 
 use super::super::answer::{Answer, Answered, Refusal};
 use super::super::request::Fields;
-use super::object::{self, Context, Meta, Object};
+use super::object::{self, Context, Meta, Object, kept_in};
 use super::server_actions;
 use super::subnet::{self, Subnet};
 use super::{Balancer, Effect, Id, Project, Server};
-
-/// A range of IPv4 addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub(crate) struct Cidr {
-    pub(crate) first: Ipv4Addr,
-    pub(crate) prefix: u8,
-}
-
-impl Cidr {
-    /// Reads `10.0.0.0/16`; an address with bits behind the prefix is none.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (first, prefix) = text.split_once('/')?;
-        let (first, prefix): (Ipv4Addr, u8) = (first.parse().ok()?, prefix.parse().ok()?);
-        let range = Self { first, prefix };
-        (prefix <= 32 && first.to_bits() & !range.mask() == 0).then_some(range)
-    }
-
-    fn mask(self) -> u32 {
-        u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0)
-    }
-
-    pub(crate) fn contains(self, ip: Ipv4Addr) -> bool {
-        ip.to_bits() & self.mask() == self.first.to_bits()
-    }
-
-    pub(crate) fn holds(self, other: Self) -> bool {
-        other.prefix >= self.prefix && self.contains(other.first)
-    }
-
-    pub(crate) fn overlaps(self, other: Self) -> bool {
-        self.holds(other) || other.holds(self)
-    }
-
-    pub(crate) fn last(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.first.to_bits() | !self.mask())
-    }
-
-    /// The range's address number `n`.
-    pub(crate) fn nth(self, n: u32) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.first.to_bits().saturating_add(n))
-    }
-
-    fn is_private(self) -> bool {
-        self.first.is_private() && self.last().is_private()
-    }
-}
-
-impl std::fmt::Display for Cidr {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.first, self.prefix)
-    }
-}
-
-impl TryFrom<String> for Cidr {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text).ok_or_else(|| format!("{text} is not a range of addresses"))
-    }
-}
-
-impl From<Cidr> for String {
-    fn from(range: Cidr) -> Self {
-        range.to_string()
-    }
-}
+use crate::cidr::Cidr;
 
 /// A network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,21 +32,7 @@ impl Object for Network {
     const KIND: &'static str = "network";
     const COLLECTION: &'static str = "networks";
 
-    fn all(project: &Project) -> &BTreeMap<Id, Self> {
-        &project.networks
-    }
-
-    fn all_mut(project: &mut Project) -> &mut BTreeMap<Id, Self> {
-        &mut project.networks
-    }
-
-    fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut Meta {
-        &mut self.meta
-    }
+    kept_in!(networks);
 
     fn view(&self, project: &Project, _: Context<'_>) -> Value {
         let subnets = self.subnets.iter().map(|s| s.view(self.gateway()));
@@ -139,7 +59,7 @@ fn balancers_in(project: &Project, network: Id) -> Vec<Id> {
 fn range_of(text: &str) -> Answered<Cidr> {
     let range = Cidr::parse(text)
         .ok_or_else(|| Refusal::invalid("ip_range", "is not an IPv4 range in CIDR notation"))?;
-    if !range.is_private() || range.prefix > 24 {
+    if !range.is_private() || range.prefix() > 24 {
         return Err(Refusal::invalid("ip_range", "must be a private range of RFC 1918 of at least /24"));
     }
     Ok(range)

@@ -50,6 +50,28 @@ pub(crate) trait Object: Sized {
     fn view(&self, project: &Project, context: Context<'_>) -> Value;
 }
 
+/// In an `impl Object`: which map of the project holds this kind, and the parts that follow from it.
+macro_rules! kept_in {
+    ($map:ident) => {
+        fn all(project: &super::Project) -> &std::collections::BTreeMap<super::Id, Self> {
+            &project.$map
+        }
+
+        fn all_mut(project: &mut super::Project) -> &mut std::collections::BTreeMap<super::Id, Self> {
+            &mut project.$map
+        }
+
+        fn meta(&self) -> &super::object::Meta {
+            &self.meta
+        }
+
+        fn meta_mut(&mut self) -> &mut super::object::Meta {
+            &mut self.meta
+        }
+    };
+}
+pub(super) use kept_in;
+
 /// The object, or `not_found`.
 pub(crate) fn get<T: Object>(project: &Project, id: Id) -> Answered<&T> {
     T::all(project).get(&id).ok_or_else(|| Refusal::not_found(T::KIND, id))

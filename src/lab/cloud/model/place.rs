@@ -1,13 +1,11 @@
 //! Placement groups: servers that must not share a host.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::answer::{Answer, Answered, Refusal};
 use super::super::request::Fields;
-use super::object::{self, Context, Meta, Object};
+use super::object::{self, Context, Meta, Object, kept_in};
 use super::{Id, Project};
 
 /// How many servers a group may hold.
@@ -23,21 +21,7 @@ impl Object for PlacementGroup {
     const KIND: &'static str = "placement_group";
     const COLLECTION: &'static str = "placement_groups";
 
-    fn all(project: &Project) -> &BTreeMap<Id, Self> {
-        &project.placement_groups
-    }
-
-    fn all_mut(project: &mut Project) -> &mut BTreeMap<Id, Self> {
-        &mut project.placement_groups
-    }
-
-    fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut Meta {
-        &mut self.meta
-    }
+    kept_in!(placement_groups);
 
     fn view(&self, project: &Project, _: Context<'_>) -> Value {
         json!({

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::answer::{Answer, Answered};
 use super::super::catalogue::{Image, Location, ServerType};
-use super::object::{self, Context, Meta, Object};
+use super::object::{self, Context, Meta, Object, kept_in};
 use super::{Effect, Id, Project};
 
 /// Where a server stands, as its last action left it or is bringing it.
@@ -154,21 +154,7 @@ impl Object for Server {
     const KIND: &'static str = "server";
     const COLLECTION: &'static str = "servers";
 
-    fn all(project: &Project) -> &BTreeMap<Id, Self> {
-        &project.servers
-    }
-
-    fn all_mut(project: &mut Project) -> &mut BTreeMap<Id, Self> {
-        &mut project.servers
-    }
-
-    fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut Meta {
-        &mut self.meta
-    }
+    kept_in!(servers);
 
     fn view(&self, project: &Project, context: Context<'_>) -> Value {
         let id = self.meta.id;

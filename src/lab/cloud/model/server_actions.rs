@@ -2,10 +2,11 @@
 
 use super::super::answer::{Answered, Refusal};
 use super::super::request::Fields;
-use super::network::{Cidr, Network};
+use super::network::Network;
 use super::object::{self, Context, Object as _};
 use super::server::{Phase, Private, Server};
 use super::{Effect, Id, PlacementGroup, Project, place, subnet};
+use crate::cidr::Cidr;
 
 pub(crate) fn act(
     project: &mut Project,

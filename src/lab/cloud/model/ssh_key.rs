@@ -1,14 +1,12 @@
 //! SSH keys that new servers get.
 
-use std::collections::BTreeMap;
-
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::answer::{Answer, Answered, Refusal};
 use super::super::request::Fields;
-use super::object::{self, Context, Meta, Object};
+use super::object::{self, Context, Meta, Object, kept_in};
 use super::{Id, Project};
 
 /// One key.
@@ -23,21 +21,7 @@ impl Object for SshKey {
     const KIND: &'static str = "ssh_key";
     const COLLECTION: &'static str = "ssh_keys";
 
-    fn all(project: &Project) -> &BTreeMap<Id, Self> {
-        &project.ssh_keys
-    }
-
-    fn all_mut(project: &mut Project) -> &mut BTreeMap<Id, Self> {
-        &mut project.ssh_keys
-    }
-
-    fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut Meta {
-        &mut self.meta
-    }
+    kept_in!(ssh_keys);
 
     fn view(&self, _: &Project, _: Context<'_>) -> Value {
         json!({

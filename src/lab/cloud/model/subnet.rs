@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::super::answer::{Answered, Refusal};
 use super::super::catalogue::LOCATIONS;
 use super::super::request::Fields;
-use super::network::{Cidr, Network, taken};
+use super::network::{Network, taken};
 use super::{Id, Project, object};
+use crate::cidr::Cidr;
 
 /// A part of a network, in one network zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,11 +44,11 @@ pub(crate) fn read(network: &Network, fields: Fields<'_>) -> Answered<Subnet> {
         }
         // The API chooses a /24 where nobody says.
         None => (0..=255)
-            .map(|n| Cidr { first: network.range.nth(n << 8), prefix: 24 })
+            .map(|n| Cidr::of_256(network.range.nth(n << 8)))
             .find(|r| network.range.holds(*r) && free(*r))
             .ok_or_else(|| Refusal::refused("no_space_left_in_ip_range", "the network's range is full"))?,
     };
-    if !network.range.holds(range) || range.prefix > 30 {
+    if !network.range.holds(range) || range.prefix() > 30 {
         return Err(Refusal::invalid("ip_range", "must be a part of the network's range, of at least /30"));
     }
     if !free(range) {
@@ -70,7 +71,7 @@ pub(crate) fn address(
         network.subnets.iter().filter(|s| s.zone == zone && within.is_none_or(|w| w == s.range));
     let free = |subnet: &Subnet, ip: Ipv4Addr| {
         subnet.range.contains(ip)
-            && ip != subnet.range.first
+            && ip != subnet.range.nth(0)
             && ip != subnet.range.last()
             && ip != network.gateway()
             && !there.contains(&ip)

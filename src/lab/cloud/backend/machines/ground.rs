@@ -133,7 +133,7 @@ impl Machines {
         let mut free = (7..).map(|n| format!("enp{n}s0")).filter(|n| !there.contains(n));
         for leg in legs {
             let (port, bridge) = (private_port(leg.network, id), bridge(leg.network));
-            let range = project.networks.get(&leg.network).map_or(32, |n| n.range.prefix);
+            let range = project.networks.get(&leg.network).map_or(32, |n| n.range.prefix());
             if !outside.contains(&bridge) {
                 batch(&lab, &format!("link add {bridge} mtu {MTU} type bridge\nlink set {bridge} up\n"))?;
             }
