@@ -5,7 +5,7 @@
 //! becomes of a request, the object is looked for by name and label before it is asked for again, so there is never a
 //! second one; and only what carries the labels of the very run is ever deleted.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -176,7 +176,7 @@ pub struct HcloudHands {
     run: RunId,
     place: Place,
     listener: Rc<dyn Listener>,
-    asked: RefCell<bool>,
+    asked: Cell<bool>,
 }
 
 impl std::ops::Deref for HcloudHands {
@@ -197,7 +197,7 @@ impl std::fmt::Debug for HcloudHands {
 
 impl HcloudHands {
     pub(super) fn new(view: HcloudView, run: RunId, place: Place, listener: Rc<dyn Listener>) -> Self {
-        Self { view, run, place, listener, asked: RefCell::new(false) }
+        Self { view, run, place, listener, asked: Cell::new(false) }
     }
 
     /// Makes an object under its unique name, with our labels, and waits until the cloud has finished it. One of that
@@ -371,14 +371,14 @@ impl HcloudHands {
     }
 
     fn has_begun(&self) {
-        self.asked.replace(true);
+        self.asked.set(true);
     }
 
     /// Of a request that failed: what certainly changed nothing is told from what may have changed something, also by
     /// an earlier request of the same attempt.
     fn failure(&self, error: Error) -> Failure {
         const UNSURE: [Code; 3] = [codes::HCLOUD_UNKNOWN, codes::HCLOUD_ACTION, codes::INTERNAL];
-        if *self.asked.borrow() || UNSURE.contains(&error.code()) {
+        if self.asked.get() || UNSURE.contains(&error.code()) {
             Failure::Unclear(error)
         } else {
             Failure::NotStarted(error)

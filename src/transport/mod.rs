@@ -4,6 +4,7 @@
 //! Invariant: everything here has a deadline and bounded memory, and says what is known when it fails. What may be
 //! asked of it, and by whom, is [`crate::access`]'s business; nothing here decides whether to act.
 
+mod cause;
 pub mod hcloud;
 pub mod postgres;
 pub mod s3;

@@ -3,12 +3,12 @@
 //! Invariant: no error that comes out of here carries reqwest's own, which knows the request; what is worth knowing is
 //! copied as text.
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::diagnostic::{Code, Error, codes};
+use crate::transport::cause::{chain, deepest};
 
 /// What was asked, as it fits after "cannot".
 #[derive(Clone, Debug)]
@@ -174,19 +174,4 @@ pub(super) fn not_answered(doing: &Doing, error: &reqwest::Error) -> Meaning {
         format!("the connection ended without an answer: {}", deepest(error))
     };
     Meaning::new(Effect::Unknown, doing.unanswered(), why)
-}
-
-/// The error and those under it. An `io::Error` hides the one it was made from, so that is asked for first.
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&at| {
-        let within = at.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        match within {
-            Some(within) => Some(within as &(dyn StdError + 'static)),
-            None => at.source(),
-        }
-    })
-}
-
-fn deepest(error: &(dyn StdError + 'static)) -> String {
-    chain(error).last().map_or_else(String::new, ToString::to_string)
 }

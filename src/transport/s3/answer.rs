@@ -10,6 +10,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::S3Client;
 use crate::diagnostic::{Code, Error, codes};
+use crate::transport::cause::{chain, deepest};
 
 /// What was asked, as it fits after "cannot", and whether it could change something.
 #[derive(Clone, Copy, Debug)]
@@ -170,19 +171,4 @@ fn not_sent(error: &(dyn StdError + 'static), doing: Doing) -> Meaning {
             .next("hactl doctor");
     }
     Meaning::new(doing.unanswered(), format!("the connection ended without an answer: {}", deepest(error)))
-}
-
-/// The error and those under it. An `io::Error` hides the one it was made from, so that is asked for first.
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&at| {
-        let within = at.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        match within {
-            Some(within) => Some(within as &(dyn StdError + 'static)),
-            None => at.source(),
-        }
-    })
-}
-
-fn deepest(error: &(dyn StdError + 'static)) -> String {
-    chain(error).last().map_or_else(String::new, ToString::to_string)
 }
