@@ -2,40 +2,19 @@
 //! is there once in the end, and taken back once.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::rc::Rc;
 
 use hactl::access::hcloud::{FLEET_LABEL, RUN_LABEL};
-use hactl::access::{Means, World};
-use hactl::clock::SystemClock;
-use hactl::diagnostic::{Error, Result, codes};
-use hactl::digest::Digest;
-use hactl::engine::approver::{Answer, Approver, Asked, Person, Question};
-use hactl::engine::driver::Driver;
-use hactl::engine::interrupt::Interrupt;
-use hactl::event::{Collect, Event};
-use hactl::evidence::EvidenceStore;
+use hactl::event::Event;
+use hactl::journal::StateDir;
 use hactl::journal::fake::{FakeDisk, Fault as DiskFault};
-use hactl::journal::record::{EvidenceRef, Mode, Operator, Record};
-use hactl::journal::{Holder, Journal, Lock, StateDir};
-use hactl::lab::cloud::backend::ObjectsOnly;
-use hactl::lab::cloud::{Cloud, CloudSettings, Fault, FaultKind};
-use hactl::name::{OutputName, RunId};
+use hactl::lab::cloud::{Fault, FaultKind};
 use hactl::plan::Outlook;
-use hactl::redact::Redactor;
 use hactl::runbook::load;
-use hactl::step::fleet::Fleet;
 use hactl::step::table::Table;
-use hactl::transport::hcloud::{
-    Firewall, HcloudClient, HcloudSettings, Head, Network, PlacementGroup, Resource, SshKey,
-};
+use hactl::transport::hcloud::{Firewall, Head, Network, Resource, SshKey};
 use serde_json::json;
-use tempfile::TempDir;
 
-use crate::client::short;
-
-/// How often an operator types the next command before giving up.
-const PATIENCE: usize = 12;
+use crate::bench::{Bench, Job, told};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0ue6ViJTZQ8UmCfoyQxd8NqGjRZbHHdPHXaNNMaxNg";
 
@@ -53,7 +32,7 @@ id = "key"
 title = "The key"
 [phase.step.action.hcloud_ssh_key]
 name = "ops@desk"
-public_key = "KEY ops@desk"
+public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0ue6ViJTZQ8UmCfoyQxd8NqGjRZbHHdPHXaNNMaxNg ops@desk"
 
 [[phase.step]]
 id = "net"
@@ -84,188 +63,6 @@ rules = [
 
 const ALL: [&str; 4] =
     ["SSH key ops@desk", "firewall cell0-wall", "network cell0-net", "placement group cell0-spread"];
-
-/// What a process is started for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Job {
-    Run,
-    RollBack,
-}
-
-/// A workspace, its cloud, and a journal that can die.
-struct Bench {
-    cloud: Cloud,
-    folder: TempDir,
-    runtime: tokio::runtime::Runtime,
-    told: Rc<Collect>,
-}
-
-struct Nobody;
-
-impl Person for Nobody {
-    fn ask<'a>(&'a self, _: &'a str, _: &'a BTreeMap<OutputName, String>) -> Asked<'a> {
-        panic!("nobody is asked here")
-    }
-}
-
-impl Approver for Nobody {
-    async fn ask(&self, _question: &Question<'_>) -> Result<Answer> {
-        panic!("nobody is asked here")
-    }
-}
-
-impl Bench {
-    fn new(runbook: &str) -> Self {
-        use std::os::unix::fs::PermissionsExt as _;
-
-        let cloud = Cloud::start(CloudSettings::local(ObjectsOnly::default())).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let token = folder.path().join("token");
-        std::fs::write(&token, cloud.token()).unwrap();
-        std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let bench = Self {
-            folder,
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-            told: Rc::default(),
-            cloud,
-        };
-        bench.write(runbook);
-        bench
-    }
-
-    fn write(&self, runbook: &str) {
-        let workspace = format!(
-            "runbook = \"./objects.toml\"\nfleet = \"cell0\"\n[ssh]\nuser = \"ops\"\n\
-             [[host]]\nname = \"node-1\"\naddress = \"192.0.2.1\"\nroles = []\n\
-             [hcloud]\ntoken = {{ file = \"token\" }}\nendpoint = \"{}\"\n",
-            self.cloud.endpoint()
-        );
-        std::fs::write(self.file(), workspace).unwrap();
-        std::fs::write(self.folder.path().join("objects.toml"), runbook.replace("KEY", KEY)).unwrap();
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("hactl.toml")
-    }
-
-    /// One process, from its start to its end.
-    fn process(&self, disk: &FakeDisk, job: Job) -> Result<()> {
-        self.runtime.block_on(async { self.work(disk, job).await })
-    }
-
-    fn fleet(&self, dir: StateDir) -> Fleet {
-        let loaded = load::<Table>(&self.file()).unwrap();
-        let redactor = Rc::new(Redactor::new());
-        let evidence = Rc::new(EvidenceStore::new(dir, redactor.clone()));
-        let means = Means { clock: Rc::new(SystemClock), evidence, redactor, person: Rc::new(Nobody) };
-        let workspace = Rc::new(loaded.workspace);
-        let world = World::new(workspace.clone(), means).unwrap().with_hcloud_deadlines(short());
-        world.listen(self.told.clone());
-        Fleet::new(Rc::new(loaded.runbook), workspace, world)
-    }
-
-    async fn work(&self, disk: &FakeDisk, job: Job) -> Result<()> {
-        let dir = StateDir::of(self.folder.path());
-        dir.create().unwrap();
-        let clock = Rc::new(SystemClock);
-        let operator = Operator { user: "ada".into(), machine: "desk".into() };
-        let since = "2026-11-21T12:00:00Z".parse().unwrap();
-        let lock = Lock::take(&dir, Holder::this_process(operator.clone(), since, "test")).unwrap();
-        let (journal, _) = Journal::open_on(Box::new(disk.clone()), lock, clock.clone())?;
-        let fleet = self.fleet(dir.clone());
-        let phase = fleet.phase(&load::<Table>(&self.file()).unwrap().runbook.phases[0]);
-        if journal.state().run().is_none() {
-            let kept = |name: &str| EvidenceRef { name: name.to_owned(), digest: Digest::of(name), bytes: 0 };
-            journal.append(Record::RunStarted {
-                run: RunId::new("run-1").unwrap(),
-                fleet: "cell0".parse().unwrap(),
-                operator: operator.clone(),
-                runbook: "objects".parse().unwrap(),
-                runbook_bytes: kept("runbook"),
-                workspace: kept("hactl.toml"),
-                hactl: "0".to_owned(),
-                mode: Mode::Production,
-            })?;
-        }
-        let evidence = EvidenceStore::new(dir, Rc::new(Redactor::new()));
-        let driver = Driver {
-            steps: &fleet,
-            journal: &journal,
-            evidence: &evidence,
-            approver: &Nobody,
-            listener: &*self.told,
-            clock: &*clock,
-            interrupt: Interrupt::default(),
-            operator,
-        };
-        match job {
-            Job::Run => driver.run_phase(&phase.id, &phase.title, &phase.steps).await,
-            Job::RollBack => {
-                driver.settle_doubts(&phase.steps, &phase.id).await?;
-                driver.roll_back(&phase.steps).await
-            }
-        }
-    }
-
-    /// An operator types the command again until it is done.
-    fn carry_through(&self, disk: &FakeDisk, job: Job, story: &str) {
-        let mut last = String::new();
-        for _ in 0..PATIENCE {
-            match self.process(disk, job) {
-                Ok(()) => return,
-                Err(error) => {
-                    // What the cloud left running ends one day.
-                    if error.code() == codes::IN_DOUBT || error.code() == codes::CANNOT_TELL {
-                        self.cloud.release_actions().unwrap();
-                    }
-                    last = told(&error);
-                }
-            }
-        }
-        panic!("{story}: it never ends: {last}");
-    }
-
-    fn client(&self) -> HcloudClient {
-        let settings = HcloudSettings { endpoint: self.cloud.endpoint().to_owned(), ca_pem: None };
-        HcloudClient::new(settings, &self.cloud.token().into(), short()).unwrap()
-    }
-
-    /// Every object there is, with its labels.
-    fn objects(&self) -> Vec<(String, Head)> {
-        self.cloud.clear_faults();
-        self.runtime.block_on(async {
-            let client = self.client();
-            let mut all = of_kind::<SshKey>(&client).await;
-            all.extend(of_kind::<Network>(&client).await);
-            all.extend(of_kind::<PlacementGroup>(&client).await);
-            all.extend(of_kind::<Firewall>(&client).await);
-            all.sort_by(|a, b| a.0.cmp(&b.0));
-            all
-        })
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.objects().into_iter().map(|(name, _)| name).collect()
-    }
-
-    /// Something that somebody else made.
-    fn foreign<R: Resource>(&self, name: &str, body: serde_json::Value) -> R {
-        self.runtime.block_on(self.client().create::<R>(name, body)).unwrap().0
-    }
-
-    fn changes(&self) -> Vec<String> {
-        self.cloud.requests().into_iter().filter(|request| !request.starts_with("GET ")).collect()
-    }
-}
-
-fn told(error: &Error) -> String {
-    format!("{}: {}", error.code(), error.one_line())
-}
-
-async fn of_kind<R: Resource>(client: &HcloudClient) -> Vec<(String, Head)> {
-    let objects = client.list::<R>(&[]).await.unwrap();
-    objects.iter().map(|o| (format!("{} {}", R::WORDS, o.head().name), o.head().clone())).collect()
-}
 
 #[test]
 fn objects_are_made_once_seen_again_and_taken_back_once() {
@@ -477,7 +274,7 @@ fn another_object_under_the_name_stops_the_step_before_anything_is_done() {
     let before = bench.objects();
     bench.cloud.forget_requests();
     // The same names, and other things: they cannot be changed in place.
-    let other = RUNBOOK.replace("MaxNg", "MaxNh").replace("KEY", &KEY.replace("MaxNg", "MaxNh"));
+    let other = RUNBOOK.replace("MaxNg", "MaxNh");
     bench.write(&other);
     let fresh = FakeDisk::default();
     let error = bench.process(&fresh, Job::Run).unwrap_err();

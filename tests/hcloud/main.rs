@@ -4,6 +4,8 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
+#[cfg(all(feature = "lab", target_os = "linux"))]
+mod bench;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
