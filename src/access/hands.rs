@@ -329,6 +329,17 @@ impl Psql {
     }
 }
 
+/// What writes its standard input to a file. Settling the attempt knows it by these very arguments.
+pub(super) fn writing(path: &str, mode: &FileMode, attempt: &AttemptId) -> Command {
+    Command::new("sh").args(["-c", include_str!("write_file.sh"), "hactl-write-file"]).args([
+        path,
+        &mode.owner,
+        &mode.group,
+        &format!("{:04o}", mode.mode),
+        &attempt.mark(),
+    ])
+}
+
 /// Hands on one host. It also reads, as a [`HostView`] does.
 #[derive(Debug)]
 pub struct HostHands<'a> {
@@ -354,7 +365,8 @@ impl HostHands<'_> {
         self.attempting.run(&self.host, command).await
     }
 
-    /// Writes a file: beside its place, made durable, then renamed into it. Its folder must exist.
+    /// Writes a file: beside its place, made durable, then renamed into it. Its folder must exist. Where it is killed
+    /// before the end, settling the attempt removes what it left beside the file.
     ///
     /// # Errors
     /// As [`Self::run`]; or it could not be written.
@@ -364,10 +376,7 @@ impl HostHands<'_> {
         content: impl Into<Input>,
         mode: &FileMode,
     ) -> Result<(), Failure> {
-        let command = Command::new("sh")
-            .args(["-c", include_str!("write_file.sh"), "hactl-write-file"])
-            .args([path, &mode.owner, &mode.group, &format!("{:04o}", mode.mode)])
-            .stdin(content);
+        let command = writing(path, mode, self.attempting.attempt()).stdin(content);
         self.run(&command).await?.ok(format!("cannot write {path}")).map(drop)
     }
 

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use super::View;
-use super::hands::{Attempting, FileMode, Grounds, Psql};
+use super::hands::{Attempting, FileMode, Grounds, Psql, writing};
 use super::reads::HostView;
 use super::s3::{S3Identity, S3Trial};
 use crate::diagnostic::Result;
@@ -203,10 +203,7 @@ impl HostTrial<'_> {
         mode: &FileMode,
     ) -> Result<String> {
         let path = format!("{}/{file}", self.scratch());
-        let command = Command::new("sh")
-            .args(["-c", include_str!("write_file.sh"), "hactl-write-file"])
-            .args([path.as_str(), &mode.owner, &mode.group, &format!("{:04o}", mode.mode)])
-            .stdin(content);
+        let command = writing(&path, mode, self.attempting.attempt()).stdin(content);
         self.send(&command)
             .await?
             .ok(format!("cannot write {path}"))

@@ -56,6 +56,7 @@ mod keys;
 mod owner;
 mod quiet;
 mod reads;
+mod writes;
 
 fn main() -> ExitCode {
     if let Ok(where_to) = std::env::var(keys::INNER_LOGIN) {
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         owner::TESTS,
         gates::TESTS,
         cut::TESTS,
+        writes::TESTS,
     ]
     .into_iter()
     .flatten()

@@ -39,13 +39,19 @@ impl AttemptId {
         }
     }
 
+    /// What tells it from every other attempt of every fleet.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        let host = self.place_host.as_ref().map_or("", HostName::as_str);
+        let whole = format!("{}/{}/{}/{host}/{}", self.fleet, self.run, self.step, self.label);
+        crate::digest::Digest::of(whole).short()
+    }
+
     /// The `application_name` of its database sessions: unique to this attempt, and short enough for PostgreSQL.
     #[must_use]
     pub fn application_name(&self) -> String {
-        let host = self.place_host.as_ref().map_or("", HostName::as_str);
-        let whole = format!("{}/{}/{}/{host}/{}", self.fleet, self.run, self.step, self.label);
         let step: String = self.step.as_str().chars().take(30).collect();
-        format!("hactl {} {step} {}", self.label, crate::digest::Digest::of(whole).short())
+        format!("hactl {} {step} {}", self.label, self.mark())
     }
 }
 

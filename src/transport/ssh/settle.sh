@@ -1,6 +1,6 @@
 # Makes sure that nothing of an attempt can start late, and reports how it stands.
 # Arguments: marker root fleet run folder label which sessions epoch seq sum hold vouched arriving; which is the number of a
-# command, or `all`; sessions is the application_name of the attempt's database sessions
+# command, or `all`; sessions is the application_name of the attempt's database sessions, whose last word is its mark
 # shellcheck disable=SC2034,SC2154 # common.sh goes before and uses these
 marker=$1 root=$2 fleet=$3 run=$4 folder=$2/$4/$5 label=$6 which=$7 sessions=$8 epoch=$9
 shift 9
@@ -25,6 +25,21 @@ end_sessions() {
       *) refuse sessions unknown ;;
     esac
   done
+}
+
+# Removes what writes of the attempt left beside their files, where they were killed: it may hold a secret. One that lives
+# on without its wrapper can then no longer put it in place.
+sweep_writes() {
+  perl -e '
+    my $mark = shift;
+    for (@ARGV) {
+      open my $file, "<:raw", $_ or next;
+      my @words = split /\0/, do { local $/; <$file> };
+      next unless ($words[3] // "") eq "hactl-write-file";
+      my ($folder) = $words[4] =~ m{\A(.*/)[^/]+\z}s or next;
+      opendir my $beside, $folder or next;
+      unlink map { "$folder$_" } grep { /\A\.hactl\.\Q$mark\E\.[A-Za-z0-9]{8}\z/ } readdir $beside;
+    }' "${sessions##* }" "$attempt"/*/words
 }
 
 lock
@@ -59,7 +74,10 @@ esac
 # What is void stays so and what began has begun: the rest needs no lock, and may take as long as the link does.
 exec 9>&-
 if [ "$which" = all ]; then
-  if [ "$last" -eq 0 ] || [ "$(state_of "$attempt/$last")" != running ]; then end_sessions; fi
+  if [ "$last" -eq 0 ] || [ "$(state_of "$attempt/$last")" != running ]; then
+    sweep_writes
+    end_sessions
+  fi
 fi
 say "command $last"
 if [ "$last" -gt 0 ]; then report "$attempt/$last"; else say never; fi
