@@ -11,6 +11,8 @@ pub struct Needs {
     pub restore_key: bool,
     /// A step makes the bucket.
     pub makes_bucket: bool,
+    /// `[hcloud]`.
+    pub hcloud: bool,
     /// `[postgres]`.
     pub postgres: bool,
     /// `[pgbackrest]`.
@@ -29,12 +31,14 @@ pub(super) const KINDS: &[(&str, Needs)] = {
         s3: false,
         restore_key: false,
         makes_bucket: false,
+        hcloud: false,
         postgres: false,
         pgbackrest: false,
         age: false,
         identity: false,
         signers: false,
     };
+    const HCLOUD: Needs = Needs { hcloud: true, ..NONE };
     const POSTGRES: Needs = Needs { postgres: true, ..NONE };
     const BACKREST: Needs = Needs { s3: true, postgres: true, pgbackrest: true, ..NONE };
     const DUMP: Needs = Needs { s3: true, postgres: true, age: true, ..NONE };
@@ -42,10 +46,10 @@ pub(super) const KINDS: &[(&str, Needs)] = {
         ("apt_package", NONE),
         ("command", NONE),
         ("dump_now", DUMP),
-        ("hcloud_firewall", NONE),
-        ("hcloud_network", NONE),
-        ("hcloud_placement_group", NONE),
-        ("hcloud_ssh_key", NONE),
+        ("hcloud_firewall", HCLOUD),
+        ("hcloud_network", HCLOUD),
+        ("hcloud_placement_group", HCLOUD),
+        ("hcloud_ssh_key", HCLOUD),
         ("manual", NONE),
         ("nightly_dump", DUMP),
         ("nightly_timer", BACKREST),
@@ -95,6 +99,7 @@ impl Needs {
             s3: self.s3 || more.s3,
             restore_key: self.restore_key || more.restore_key,
             makes_bucket: self.makes_bucket || more.makes_bucket,
+            hcloud: self.hcloud || more.hcloud,
             postgres: self.postgres || more.postgres,
             pgbackrest: self.pgbackrest || more.pgbackrest,
             age: self.age || more.age,

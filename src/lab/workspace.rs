@@ -13,8 +13,11 @@ use toml::{Table, Value};
 
 use super::exec::io;
 use super::state::{Scene, State, replace};
-use super::{Lab, store};
+use super::{Lab, cloud, store};
 use crate::diagnostic::{Error, Result, codes};
+
+/// Where the token of the lab's cloud is kept, in the workspace's folder.
+const CLOUD_TOKEN: &str = "secrets/hcloud-token";
 
 /// What a lab's workspace is for.
 #[derive(Debug, Clone)]
@@ -58,8 +61,12 @@ impl Lab {
         if !cipher.exists() {
             replace(&cipher, store::random::<32>()?.as_bytes(), 0o600)?;
         }
+        let cloud = state.scene.has_cloud().then(|| cloud::Access::of(self)).transpose()?;
+        if let Some(cloud) = &cloud {
+            replace(&dir.join(CLOUD_TOKEN), cloud.token.expose_secret().as_bytes(), 0o600)?;
+        }
         let recipient = age_identity(&dir.join("secrets/age-identity"))?;
-        let file = hactl_toml(&state, purpose, &recipient);
+        let file = hactl_toml(&state, purpose, &recipient, cloud.as_ref());
         replace(&dir.join("hactl.toml"), file.as_bytes(), 0o644)?;
         give_back(dir)
     }
@@ -93,7 +100,12 @@ fn age_identity(path: &Path) -> Result<String> {
     Ok(identity.to_public().to_string())
 }
 
-fn hactl_toml(state: &State, purpose: &WorkspaceFor, recipient: &str) -> String {
+fn hactl_toml(
+    state: &State,
+    purpose: &WorkspaceFor,
+    recipient: &str,
+    cloud: Option<&cloud::Access>,
+) -> String {
     let quoted = |text: &str| Value::String(text.to_owned()).to_string();
     let secret = |file: &str| format!("{{ file = \"secrets/{file}\" }}");
     let mut file = format!(
@@ -129,6 +141,12 @@ fn hactl_toml(state: &State, purpose: &WorkspaceFor, recipient: &str) -> String 
         secret("s3-restore.key"),
         secret("s3-restore.secret"),
     ));
+    if let Some(cloud) = cloud {
+        let endpoint = quoted(&cloud.endpoint);
+        file.push_str(&format!(
+            "\n[hcloud]\nendpoint = {endpoint}\nca = \"lab-ca.pem\"\ntoken = {{ file = \"{CLOUD_TOKEN}\" }}\n"
+        ));
+    }
     match state.scene {
         Scene::Empty { .. } => {}
         Scene::SingleServer => file.push_str(

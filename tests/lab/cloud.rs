@@ -1,6 +1,7 @@
 //! The lab's cloud: what its API makes is really there.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -200,6 +201,11 @@ fn answers(project: &Project<'_>, address: &str, port: u16) -> bool {
 fn a_server_is_what_was_asked_for() {
     let lab = Lab::up("cloud", Scene::SingleServer);
     let project = Project::of(&lab);
+    // The workspace that the lab writes knows the way, and nobody but its owner can read the token.
+    let workspace = lab.workspace("cell0");
+    assert!(workspace.must(&["doctor"]).stdout.contains("ok    cloud project: the token opens it"));
+    let token = workspace.path().join("secrets/hcloud-token");
+    assert_eq!(fs::metadata(token).unwrap().permissions().mode() & 0o777, 0o600);
     // The server that is there already, adopted rather than made.
     let there = project.must("GET", "/servers", &Value::Null)["servers"].clone();
     assert_eq!(
