@@ -67,6 +67,30 @@ pub(crate) fn hold(dir: &Path) -> Rc<Hold> {
     Rc::new(Hold::new("h1", StateDir::of(dir), last))
 }
 
+/// Waits until a daemon listens; says why where it does not, and ends it.
+fn listens(port: u16, daemon: &mut Child) -> Result<(), String> {
+    let began = Instant::now();
+    loop {
+        let there = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if let Some(status) = daemon.try_wait().unwrap() {
+            return Err(format!("sshd ended with {status}"));
+        }
+        if there {
+            return Ok(());
+        }
+        if began.elapsed() > Duration::from_secs(10) {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+            return Err("sshd does not listen".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn log(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("log")).unwrap_or_default()
+}
+
 /// Waits for a condition, at most 20 s.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
@@ -83,6 +107,23 @@ impl Sshd {
 
     /// The same with more lines of configuration.
     pub(crate) fn start_with(more: &str) -> Self {
+        Self::listening(more, Self::spawn)
+    }
+
+    /// One that has /var/lib and /run for itself, as another machine has.
+    #[allow(dead_code, reason = "only a fleet of many needs it")]
+    pub(crate) fn start_apart() -> Self {
+        Self::listening("", |dir| {
+            std::fs::create_dir(dir.join("lib")).unwrap();
+            let apart = "mount --bind \"$1/lib\" /var/lib && mount -t tmpfs none /run && \
+                         mkdir -m 0755 /run/sshd && exec /usr/sbin/sshd -D -e -f \"$1/sshd_config\"";
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--mount", "--", "sh", "-c", apart, "sh"]).arg(dir);
+            Self::spawned(unshare, dir)
+        })
+    }
+
+    fn listening(more: &str, spawn: impl Fn(&Path) -> Child) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         keygen(&at("host_key"));
@@ -90,38 +131,37 @@ impl Sshd {
         std::fs::copy(at("id.pub"), at("authorized_keys")).unwrap();
         std::fs::create_dir(at("root")).unwrap();
         std::fs::create_dir_all("/run/sshd").unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {d}/host_key\nAuthorizedKeysFile {d}/authorized_keys\n\
-             PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\n\
-             PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\n{more}",
-            d = dir.path().display()
-        );
-        std::fs::write(at("sshd_config"), config).unwrap();
-        let daemon = Self::spawn(dir.path());
-        let sshd = Self { dir, port, daemon };
-        sshd.wait();
-        sshd
+        let mut tries = 5;
+        let (port, daemon) = loop {
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let config = format!(
+                "Port {port}\nListenAddress 127.0.0.1\nHostKey {d}/host_key\n\
+                 AuthorizedKeysFile {d}/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\n\
+                 PermitRootLogin prohibit-password\nPasswordAuthentication no\n\
+                 KbdInteractiveAuthentication no\nLogLevel VERBOSE\n{more}",
+                d = dir.path().display()
+            );
+            std::fs::write(at("sshd_config"), config).unwrap();
+            let mut daemon = spawn(dir.path());
+            tries -= 1;
+            match listens(port, &mut daemon) {
+                Ok(()) => break (port, daemon),
+                // Somebody else may have taken the port meanwhile.
+                Err(why) => assert!(tries > 0, "{why}: {}", log(dir.path())),
+            }
+        };
+        Self { dir, port, daemon }
     }
 
     fn spawn(dir: &Path) -> Child {
-        let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
-        Command::new("/usr/sbin/sshd")
-            .args(["-D", "-e", "-f"])
-            .arg(dir.join("sshd_config"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap()
+        let mut sshd = Command::new("/usr/sbin/sshd");
+        sshd.args(["-D", "-e", "-f"]).arg(dir.join("sshd_config"));
+        Self::spawned(sshd, dir)
     }
 
-    fn wait(&self) {
-        let began = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(10), "sshd does not listen: {}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    fn spawned(mut sshd: Command, dir: &Path) -> Child {
+        let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
+        sshd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
     }
 
     /// Ends the daemon, and its connections.
@@ -134,11 +174,11 @@ impl Sshd {
     /// Starts it again on the same port.
     pub(crate) fn restart(&mut self) {
         self.daemon = Self::spawn(self.dir.path());
-        self.wait();
+        listens(self.port, &mut self.daemon).unwrap_or_else(|why| panic!("{why}: {}", self.log()));
     }
 
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+        log(self.dir.path())
     }
 
     /// The processes of its connections; not what they run.

@@ -1,8 +1,7 @@
 //! A host that means harm: whatever it answers, memory is bounded, nothing hangs, and nothing but text is kept or shown.
 
-use std::io::Read as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use hactl::diagnostic::Error;
@@ -10,6 +9,7 @@ use hactl::redact::is_plain;
 use hactl::render::{Format, Out, error};
 use hactl::transport::ssh::{AttemptState, Ssh, Timing};
 
+use crate::peak::{Measured, measured};
 use crate::sshd::{Sshd, hold, host};
 use crate::{Test, attempt, place, sh, world};
 
@@ -21,6 +21,9 @@ pub(crate) const TESTS: &[Test] = tests![
 
 /// What hactl may use at most, whatever a host sends: two streams of twice what is kept of a command, and copies.
 const PEAK: u64 = 160 * 1024;
+
+/// Each ends by then, whatever the host does.
+const ENDS: Duration = Duration::from_secs(60);
 
 /// Shells that answer every command in their own way. `$SSH_ORIGINAL_COMMAND` holds our marker.
 const SHELLS: &[(&str, &str)] = &[
@@ -101,40 +104,6 @@ pub(crate) async fn inner(where_to: String) {
     world.close().await;
 }
 
-/// Runs a process to its end: what it printed, and the most memory that it used, in KiB.
-fn measured(command: &mut Command) -> (String, u64) {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let read = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        out.read_to_end(&mut bytes).unwrap();
-        bytes
-    });
-    let complaints = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        err.read_to_end(&mut bytes).unwrap();
-        bytes
-    });
-    let status = Path::new("/proc").join(child.id().to_string()).join("status");
-    let mut peak = 0;
-    let until = Instant::now() + Duration::from_secs(60);
-    while child.try_wait().unwrap().is_none() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let high = high.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        peak = peak.max(high.unwrap_or(0));
-        if Instant::now() > until {
-            child.kill().unwrap();
-            panic!("it does not end: {command:?}");
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let mut said = read.join().unwrap();
-    said.extend(complaints.join().unwrap());
-    (String::from_utf8(said).unwrap(), peak)
-}
-
 fn assert_plain(what: &str, said: &str) {
     let odd: Vec<char> = said.chars().filter(|c| !is_plain(*c) && !"\n\t".contains(*c)).collect();
     assert!(odd.is_empty(), "{what}: {odd:?} in {said:?}");
@@ -150,7 +119,8 @@ async fn a_hostile_shell_fills_no_memory_and_controls_no_terminal() {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.env(INNER, format!("{} {}", sshd.port, sshd.dir.path().display()));
         let began = Instant::now();
-        let (said, peak) = measured(&mut command);
+        let Measured { status, said, peak } = measured(&mut command, ENDS);
+        assert!(status.success(), "{what}: {status}: {said}");
         assert_plain(what, &said);
         for word in ["PERFORMED", "SETTLED", "READ", "MEMORY"] {
             assert!(!said.contains(word), "{what}: {said}");
@@ -245,7 +215,8 @@ async fn hactl_itself_survives_a_hostile_host() {
         ] {
             let mut hactl = Command::new(env!("CARGO_BIN_EXE_hactl"));
             hactl.args(words).current_dir(place.path()).env("HOME", place.path()).env("NO_COLOR", "1");
-            let (said, peak) = measured(&mut hactl);
+            let Measured { status, said, peak } = measured(&mut hactl, ENDS);
+            assert!(status.code().is_some(), "{what}: {words:?}: {status}");
             assert_plain(&format!("{what}: {words:?}"), &said);
             assert!(!said.contains("made a mistake"), "{what}: {words:?}: {said}");
             assert!(peak < PEAK, "{what}: {words:?}: {peak} KiB");

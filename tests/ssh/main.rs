@@ -11,6 +11,8 @@
     reason = "a test that cannot go on panics"
 )]
 
+#[path = "../common/peak.rs"]
+mod peak;
 #[path = "../common/sshd.rs"]
 mod sshd;
 
