@@ -137,7 +137,10 @@ step_kinds! {
     AptPackage = super::apt_package::AptPackage;
     Command = super::command::RunCommand;
     DumpNow = super::dump_now::DumpNow;
+    HcloudBalancerService = super::hcloud::balancer_service::HcloudBalancerService;
+    HcloudBalancerTarget = super::hcloud::balancer_target::HcloudBalancerTarget;
     HcloudFirewall = super::hcloud::firewall::HcloudFirewall;
+    HcloudLoadBalancer = super::hcloud::load_balancer::HcloudLoadBalancer;
     HcloudNetwork = super::hcloud::network::HcloudNetwork;
     HcloudPlacementGroup = super::hcloud::placement_group::HcloudPlacementGroup;
     HcloudSshKey = super::hcloud::ssh_key::HcloudSshKey;

@@ -13,18 +13,19 @@ use hactl::engine::driver::Driver;
 use hactl::engine::interrupt::Interrupt;
 use hactl::event::Collect;
 use hactl::evidence::EvidenceStore;
-use hactl::journal::fake::FakeDisk;
+use hactl::journal::fake::{FakeDisk, Fault as DiskFault};
 use hactl::journal::record::{EvidenceRef, Mode, Operator, Record};
 use hactl::journal::{Holder, Journal, Lock, StateDir};
 use hactl::lab::cloud::backend::ObjectsOnly;
-use hactl::lab::cloud::{Cloud, CloudSettings};
+use hactl::lab::cloud::{Cloud, CloudSettings, FaultKind};
 use hactl::name::{OutputName, RunId};
 use hactl::redact::Redactor;
 use hactl::runbook::load;
 use hactl::step::fleet::Fleet;
 use hactl::step::table::Table;
 use hactl::transport::hcloud::{
-    Firewall, HcloudClient, HcloudSettings, Head, Network, PlacementGroup, Resource, SshKey,
+    Firewall, HcloudClient, HcloudSettings, Head, LoadBalancer, Member, Network, PlacementGroup, Resource,
+    SshKey,
 };
 use tempfile::TempDir;
 
@@ -163,7 +164,8 @@ impl Bench {
                 Ok(()) => return,
                 Err(error) => {
                     // What the cloud left running ends one day.
-                    if error.code() == codes::IN_DOUBT || error.code() == codes::CANNOT_TELL {
+                    let undecided = [codes::IN_DOUBT, codes::CANNOT_TELL, codes::ROLLBACK_FAILED];
+                    if undecided.contains(&error.code()) {
                         self.cloud.release_actions().unwrap();
                     }
                     last = told(&error);
@@ -187,6 +189,8 @@ impl Bench {
             all.extend(of_kind::<Network>(&client).await);
             all.extend(of_kind::<PlacementGroup>(&client).await);
             all.extend(of_kind::<Firewall>(&client).await);
+            all.extend(of_kind::<LoadBalancer>(&client).await);
+            all.extend(of_kind::<Member>(&client).await);
             all.sort_by(|a, b| a.0.cmp(&b.0));
             all
         })
@@ -198,7 +202,12 @@ impl Bench {
 
     /// Something that somebody else made.
     pub(crate) fn foreign<R: Resource>(&self, name: &str, body: serde_json::Value) -> R {
-        self.runtime.block_on(self.client().create::<R>(name, body)).unwrap().0
+        self.runtime.block_on(async {
+            let client = self.client();
+            let (made, actions) = client.create::<R>(name, body).await.unwrap();
+            client.wait(actions, |_: &str| {}).await.unwrap();
+            client.get(made.head().id).await.unwrap().unwrap()
+        })
     }
 
     pub(crate) fn changes(&self) -> Vec<String> {
@@ -213,4 +222,53 @@ pub(crate) fn told(error: &Error) -> String {
 async fn of_kind<R: Resource>(client: &HcloudClient) -> Vec<(String, Head)> {
     let objects = client.list::<R>(&[]).await.unwrap();
     objects.iter().map(|o| (format!("{} {}", R::WORDS, o.head().name), o.head().clone())).collect()
+}
+
+/// What can become of a request that changes something.
+pub(crate) fn faults() -> Vec<FaultKind> {
+    let refused = |status, code: &str| FaultKind::Refused { status, code: code.to_owned() };
+    vec![
+        FaultKind::RateLimited { retry_after: 0 },
+        refused(500, "server_error"),
+        refused(502, "bad_gateway"),
+        refused(504, "timeout"),
+        refused(409, "conflict"),
+        refused(423, "locked"),
+        FaultKind::Garbled { status: 200 },
+        FaultKind::Garbled { status: 502 },
+        FaultKind::DropBefore,
+        FaultKind::DropAfter,
+        FaultKind::GatewayAfter,
+        FaultKind::Hang { milliseconds: 600 },
+        FaultKind::HangAfter { milliseconds: 600 },
+    ]
+}
+
+/// Kills the process at one call of the journal's disk after the other. Every second time it is gone on with, and
+/// `whole` looks; each time it is taken back, and `gone` looks. There are at least `least` places to be killed in.
+pub(crate) fn killed_at_each_call<W, G>(least: usize, mut make: impl FnMut() -> (Bench, W, G))
+where
+    W: Fn(&Bench, &str),
+    G: Fn(&Bench, &str),
+{
+    for call in 0..500 {
+        let (bench, whole, gone) = make();
+        let disk = FakeDisk::default();
+        disk.fail_at(call, DiskFault::Killed(call % 7));
+        let ended = bench.process(&disk, Job::Run);
+        if !disk.is_dead() {
+            ended.unwrap();
+            assert!(call > least, "only {call} places to be killed in");
+            return;
+        }
+        let story = format!("killed in disk call {call}");
+        let disk = FakeDisk::holding(disk.live());
+        if call % 2 == 0 {
+            bench.carry_through(&disk, Job::Run, &story);
+            whole(&bench, &story);
+        }
+        bench.carry_through(&disk, Job::RollBack, &story);
+        gone(&bench, &story);
+    }
+    panic!("it never ends");
 }

@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use hactl::access::hcloud::{FLEET_LABEL, RUN_LABEL};
 use hactl::event::Event;
 use hactl::journal::StateDir;
-use hactl::journal::fake::{FakeDisk, Fault as DiskFault};
+use hactl::journal::fake::FakeDisk;
 use hactl::lab::cloud::{Fault, FaultKind};
 use hactl::plan::Outlook;
 use hactl::runbook::load;
 use hactl::step::table::Table;
-use hactl::transport::hcloud::{Firewall, Head, Network, Resource, SshKey};
+use hactl::transport::hcloud::{Firewall, Member, Network, SshKey};
 use serde_json::json;
 
-use crate::bench::{Bench, Job, told};
+use crate::bench::{Bench, Job, faults, killed_at_each_call, told};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0ue6ViJTZQ8UmCfoyQxd8NqGjRZbHHdPHXaNNMaxNg";
 
@@ -95,22 +95,7 @@ fn objects_are_made_once_seen_again_and_taken_back_once() {
 
 #[test]
 fn whatever_becomes_of_a_request_each_object_is_made_once_and_taken_back_once() {
-    let refused = |status, code: &str| FaultKind::Refused { status, code: code.to_owned() };
-    let faults = [
-        FaultKind::RateLimited { retry_after: 0 },
-        refused(500, "server_error"),
-        refused(502, "bad_gateway"),
-        refused(504, "timeout"),
-        refused(409, "conflict"),
-        refused(423, "locked"),
-        FaultKind::Garbled { status: 200 },
-        FaultKind::Garbled { status: 502 },
-        FaultKind::DropBefore,
-        FaultKind::DropAfter,
-        FaultKind::GatewayAfter,
-        FaultKind::Hang { milliseconds: 600 },
-        FaultKind::HangAfter { milliseconds: 600 },
-    ];
+    let faults = faults();
     for path in ["/ssh_keys", "/networks", "/placement_groups", "/firewalls"] {
         for (number, fault) in faults.iter().enumerate() {
             let story = format!("{path} {fault:?}");
@@ -149,27 +134,11 @@ fn a_list_that_is_behind_makes_no_second_object_and_leaves_none() {
 
 #[test]
 fn killed_anywhere_and_gone_on_with_each_object_is_there_once() {
-    for call in 0..500 {
-        let bench = Bench::new(RUNBOOK);
-        let disk = FakeDisk::default();
-        disk.fail_at(call, DiskFault::Killed(call % 7));
-        let ended = bench.process(&disk, Job::Run);
-        if !disk.is_dead() {
-            ended.unwrap();
-            assert!(call > 30, "only {call} places to be killed in");
-            return;
-        }
-        let story = format!("killed in disk call {call}");
-        let disk = FakeDisk::holding(disk.live());
-        // Every second one is given up instead.
-        if call % 2 == 0 {
-            bench.carry_through(&disk, Job::Run, &story);
-            assert_eq!(bench.names(), ALL, "{story}");
-        }
-        bench.carry_through(&disk, Job::RollBack, &story);
-        assert_eq!(bench.names(), [""; 0], "{story}");
-    }
-    panic!("it never ends");
+    killed_at_each_call(30, || {
+        let whole = |bench: &Bench, story: &str| assert_eq!(bench.names(), ALL, "{story}");
+        let gone = |bench: &Bench, story: &str| assert_eq!(bench.names(), [""; 0], "{story}");
+        (Bench::new(RUNBOOK), whole, gone)
+    });
 }
 
 #[test]
@@ -215,25 +184,6 @@ fn what_somebody_else_made_is_refused_by_name_or_adopted_and_never_deleted() {
     assert_eq!(rules(wall.head.id), wall.rules);
 }
 
-/// A server, as far as a test needs it: hactl makes none yet.
-#[derive(Clone, Debug, serde::Deserialize)]
-struct Server {
-    #[serde(flatten)]
-    head: Head,
-}
-
-impl Resource for Server {
-    const MANY: &'static str = "servers";
-    const ONE: &'static str = "server";
-    const WORDS: &'static str = "server";
-    fn head(&self) -> &Head {
-        &self.head
-    }
-    fn used_by(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
 /// The API detaches servers from a network that is deleted, without asking.
 #[test]
 fn what_others_would_lose_is_not_deleted() {
@@ -249,7 +199,7 @@ fn what_others_would_lose_is_not_deleted() {
         body[key] = if many { json!([made.id]) } else { json!(made.id) };
         let client = bench.client();
         let wait = |actions| bench.runtime.block_on(client.wait(actions, |_: &str| {})).unwrap();
-        let (theirs, actions) = bench.runtime.block_on(client.create::<Server>("theirs", body)).unwrap();
+        let (theirs, actions) = bench.runtime.block_on(client.create::<Member>("theirs", body)).unwrap();
         wait(actions);
 
         bench.cloud.forget_requests();

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
 #[cfg(all(feature = "lab", target_os = "linux"))]
+mod balancing;
+#[cfg(all(feature = "lab", target_os = "linux"))]
 mod bench;
 mod client;
 #[path = "../common/mod.rs"]

@@ -20,10 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// How long a condition may take on a machine that is busy with other things.
-const LONG: Duration = Duration::from_secs(120);
+pub(crate) const LONG: Duration = Duration::from_secs(120);
 
 /// A lab with a cloud, and what it takes to speak to it.
-struct Project<'a> {
+pub(crate) struct Project<'a> {
     lab: &'a Lab,
     own: TempDir,
     endpoint: String,
@@ -31,7 +31,7 @@ struct Project<'a> {
 }
 
 impl<'a> Project<'a> {
-    fn of(lab: &'a Lab) -> Self {
+    pub(crate) fn of(lab: &'a Lab) -> Self {
         let said = lab.lab(&["cloud"]);
         assert_eq!(said.status, 0, "{said}");
         let field = |name: &str| {
@@ -57,16 +57,16 @@ impl<'a> Project<'a> {
         Self { lab, own, endpoint: field("endpoint"), ca: field("CA") }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.own.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.own.path().join(name)).unwrap().trim().to_owned()
     }
 
     /// A program inside the lab, sealed; this folder stays visible to it, wherever the project lies.
-    fn enter(&self, argv: &[&str]) -> Ran {
+    pub(crate) fn enter(&self, argv: &[&str]) -> Ran {
         let own = self.own.path().to_str().unwrap();
         self.lab.lab(&[&["enter", "--workspace", own, "--"], argv].concat())
     }
@@ -86,14 +86,14 @@ impl<'a> Project<'a> {
         (status.parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
     }
 
-    fn must(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(crate) fn must(&self, method: &str, path: &str, body: &Value) -> Value {
         let (status, said) = self.call(method, path, body);
         assert!((200..300).contains(&status), "{method} {path}: {status} {said}");
         said
     }
 
     /// The object when no action runs on it any more, all of which must have ended well.
-    fn settled(&self, server: u64) -> Value {
+    pub(crate) fn settled(&self, server: u64) -> Value {
         let mut seen = Value::Null;
         eventually("the server is unlocked", LONG, || {
             seen = self.must("GET", &format!("/servers/{server}"), &Value::Null)["server"].clone();
@@ -113,17 +113,17 @@ impl<'a> Project<'a> {
         });
     }
 
-    fn post(&self, path: &str, body: &Value) {
+    pub(crate) fn post(&self, path: &str, body: &Value) {
         let answer = self.must("POST", path, body);
         self.action(&answer);
     }
 
-    fn key(&self) {
+    pub(crate) fn key(&self) {
         let body = json!({ "name": "operator", "public_key": self.read("id.pub") });
         self.must("POST", "/ssh_keys", &body);
     }
 
-    fn network(&self) -> u64 {
+    pub(crate) fn network(&self) -> u64 {
         let body = json!({
             "name": "cell0", "ip_range": "10.0.0.0/16",
             "subnets": [{ "type": "cloud", "network_zone": "eu-central", "ip_range": "10.0.1.0/24" }],
@@ -132,7 +132,7 @@ impl<'a> Project<'a> {
     }
 
     /// A server whose host key comes with its user data.
-    fn server(&self, name: &str, more: &Value) -> (u64, String) {
+    pub(crate) fn server(&self, name: &str, more: &Value) -> (u64, String) {
         let private: String = self.read("host").lines().map(|l| format!("    {l}\n")).collect();
         let data = format!(
             "#cloud-config\nssh_deletekeys: true\nssh_keys:\n  ed25519_private: |\n{private}  ed25519_public: {}\n",
@@ -153,7 +153,7 @@ impl<'a> Project<'a> {
     }
 
     /// ssh as root to an address where the host key of all servers here is expected.
-    fn ssh(&self, address: &str, script: &str) -> Ran {
+    pub(crate) fn ssh(&self, address: &str, script: &str) -> Ran {
         let known = self.path(&format!("known-{address}"));
         let host = self.read("host.pub");
         let key: Vec<&str> = host.split(' ').take(2).collect();
@@ -177,7 +177,7 @@ impl<'a> Project<'a> {
     }
 
     /// What a script prints; the login is tried until the system has come up.
-    fn on(&self, address: &str, script: &str) -> String {
+    pub(crate) fn on(&self, address: &str, script: &str) -> String {
         let mut last = None;
         eventually(&format!("a login at {address}"), LONG, || {
             let ran = self.ssh(address, "true");
@@ -193,7 +193,7 @@ impl<'a> Project<'a> {
 }
 
 /// Whether a TCP port answers, from where the operator is.
-fn answers(project: &Project<'_>, address: &str, port: u16) -> bool {
+pub(crate) fn answers(project: &Project<'_>, address: &str, port: u16) -> bool {
     let line = format!("exec 3<>/dev/tcp/{address}/{port}");
     project.enter(&["timeout", "3", "bash", "-c", &line]).status == 0
 }

@@ -10,6 +10,7 @@
 )]
 
 mod backup;
+mod balancing;
 mod cloud;
 #[path = "../common/mod.rs"]
 mod common;
@@ -47,6 +48,7 @@ const TESTS: &[&[Test]] = &[
     proof_fails::TESTS,
     backup::TESTS,
     cloud::TESTS,
+    balancing::TESTS,
     others::TESTS,
     health::TESTS,
     slice::TESTS,

@@ -3,10 +3,16 @@
 //! Invariant: a step finds its object by name, takes it only if this fleet made it or the step says `adopt`, and takes
 //! back only what its own run made.
 
+pub mod balancer_service;
+pub mod balancer_target;
+mod balancing;
 pub mod firewall;
+pub mod load_balancer;
 pub mod network;
 pub mod placement_group;
 pub mod ssh_key;
+
+pub use self::balancing::Health;
 
 use std::fmt;
 

@@ -10,6 +10,7 @@
 
 mod action;
 mod answer;
+mod balancer;
 mod connect;
 mod exchange;
 mod model;
@@ -22,6 +23,10 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 pub use self::action::{Action, ActionError};
+pub use self::balancer::{
+    Address, AlgorithmSeen, CheckHttpSeen, CheckSeen, HealthSeen, LoadBalancer, Member, Named, Numbered,
+    PrivateNet, PublicNet, ServiceSeen, TargetSeen,
+};
 pub(crate) use self::connect::is_private;
 pub use self::model::{
     Actions, Firewall, Head, Network, PlacementGroup, Resource, RuleSeen, SshKey, SubnetSeen,
