@@ -357,7 +357,7 @@ fn show(global: &Global, out: &Out, id: &PhaseId) -> Result<()> {
     if out.format() == Format::Human {
         out.wrapped(&format!("phase {}: {}", phase.id, phase.title), 2)?;
         if let Some(why) = &phase.why {
-            out.wrapped(&format!("  {}", why.split_whitespace().collect::<Vec<_>>().join(" ")), 2)?;
+            out.wrapped(&format!("  {why}"), 2)?;
         }
     }
     for step in &phase.steps {
@@ -404,7 +404,7 @@ fn in_words(shown: &Shown<'_>, step: &Step, width: usize) -> String {
         }
     }
     if let Some(why) = &step.why {
-        lines.push(format!("    why       {}", why.split_whitespace().collect::<Vec<_>>().join(" ")));
+        lines.push(format!("    why       {why}"));
     }
     words::wrap(&lines.join("\n"), width, 14)
 }

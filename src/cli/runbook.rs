@@ -87,8 +87,7 @@ fn list(out: &Out) -> Result<()> {
         match out.format() {
             Format::Human => {
                 out.say(format!("{}: {}", summary.name, summary.title))?;
-                let paragraph = summary.summary.split_whitespace().collect::<Vec<_>>().join(" ");
-                out.say(words::wrap(&format!("  {paragraph}"), out.width(), 0))?;
+                out.say(words::wrap(&format!("  {}", summary.summary), out.width(), 0))?;
             }
             Format::Json => out.object(&Listed { event: "runbook", summary })?,
         }

@@ -41,9 +41,7 @@ impl Question<'_> {
         let mut text = String::new();
         let _ = writeln!(text, "{}: {}", self.place, self.title);
         if let Some(why) = self.why {
-            // Line breaks in the TOML are the author's, not the terminal's.
-            let why: Vec<_> = why.split_whitespace().collect();
-            let _ = writeln!(text, "  why:       {}", why.join(" "));
+            let _ = writeln!(text, "  why:       {why}");
         }
         let _ = writeln!(text, "  change:    {}", self.change.summary);
         for detail in &self.change.details {

@@ -89,7 +89,7 @@ impl Request {
             step: task.place.step.clone(),
             host: task.place.host.clone(),
             title: task.title.clone(),
-            why: task.why.as_ref().map(|why| why.split_whitespace().collect::<Vec<_>>().join(" ")),
+            why: task.why.clone(),
             change: change.summary.clone(),
             details: change.details.clone(),
             way_back: way_back_text(&resolved.way_back),

@@ -7,6 +7,8 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::document::{Document, suggest};
 use crate::name::RunbookName;
 
+use super::load::folded;
+
 /// Name and text of each.
 const ALL: &[(&str, &str)] = &[("cell0", include_str!("../../runbooks/cell0.toml"))];
 
@@ -40,7 +42,7 @@ pub fn list() -> Vec<Summary> {
         let document = Document::parse(name, text.as_bytes());
         let read = |key| {
             let node = document.root.get("runbook").and_then(|about| about.get(key));
-            node.and_then(|node| node.as_str()).unwrap_or_default().trim().to_owned()
+            folded(node.and_then(|node| node.as_str()).unwrap_or_default())
         };
         Summary { name: (*name).to_owned(), title: read("title"), summary: read("summary") }
     };

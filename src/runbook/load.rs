@@ -172,12 +172,17 @@ pub(super) fn read(shown_as: &str, bytes: &[u8], origin: Origin) -> Draft {
     Draft { runbook, found, syntax }
 }
 
+/// Prose on one line: line breaks in the TOML are the author's, not those of whoever shows it.
+pub(super) fn folded(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn text(found: &mut Found, table: &mut Reader<'_>, key: &'static str, need: Need) -> String {
-    table.string(found, key, need).unwrap_or_default().to_owned()
+    folded(table.string(found, key, need).unwrap_or_default())
 }
 
 fn optional(found: &mut Found, table: &mut Reader<'_>, key: &'static str) -> Option<String> {
-    table.string(found, key, Need::Optional).map(str::to_owned)
+    table.string(found, key, Need::Optional).map(folded)
 }
 
 /// One of a fixed list of words.
