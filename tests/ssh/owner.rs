@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_older_copy_of_the_journal_is_refused_however_long_it_has_grown,
     a_former_process_is_refused_once_the_next_one_was_there,
     claims_that_overtake_each_other_are_all_taken,
+    claims_of_a_new_process_that_arrive_together_are_all_taken,
     a_claim_that_waited_while_it_was_voided_never_starts,
     what_a_finished_run_left_is_removed_and_cannot_come_back,
     commands_that_lost_their_link_do_not_keep_each_other_from_asking,
@@ -233,6 +234,47 @@ async fn claims_that_overtake_each_other_are_all_taken() {
     ours.grow(1);
     assert!(ssh.perform(&host, &attempt(25), 1, &sh("true")).await.unwrap().succeeded());
     assert!(scene.owner().line.seq > seq);
+}
+
+async fn claims_of_a_new_process_that_arrive_together_are_all_taken() {
+    let scene = Scene::new();
+    let host = scene.host();
+    let folder = scene.folder("ours");
+    let first = open(&folder);
+    first.grow(2);
+    assert!(scene.process(&first).perform(&host, &attempt(1), 1, &sh("true")).await.unwrap().succeeded());
+    drop(first);
+    // The next process has not asked this host whose it is, as with a host that several places share.
+    let next = open(&folder);
+    next.grow(1);
+    let ssh = scene.process(&next);
+    let held = scene.folder.path().join("held");
+    let mut holder = std::process::Command::new("flock")
+        .arg(scene.sshd.root().join("lock"))
+        .args(["sh", "-c", "touch \"$1\"; while [ -e \"$1\" ]; do sleep 0.02; done", "name"])
+        .arg(&held)
+        .spawn()
+        .unwrap();
+    until("the lock is held", || held.exists()).await;
+    const TOGETHER: usize = 6;
+    let command = sh("true");
+    let ids: Vec<_> = (2..).map(attempt).take(TOGETHER).collect();
+    let claims = futures_util::future::join_all(ids.iter().map(|id| ssh.perform(&host, id, 1, &command)));
+    let arrived = || {
+        let entries = std::fs::read_dir(scene.sshd.root()).unwrap().flatten();
+        entries.filter(|e| e.file_name().to_string_lossy().starts_with("hactl-in.")).count()
+    };
+    let let_go = async {
+        until("all have arrived", || arrived() == TOGETHER).await;
+        std::fs::remove_file(&held).unwrap();
+        holder.wait().unwrap();
+    };
+    let (outcomes, ()) = tokio::join!(claims, let_go);
+    assert!(outcomes.iter().all(|o| o.as_ref().is_ok_and(|f| f.succeeded())), "{outcomes:?}");
+    // Neither does a process that asks twice refuse itself.
+    let asking = scene.process(&next);
+    asking.check_owner(&host, &standing()).await.unwrap();
+    asking.check_owner(&host, &standing()).await.unwrap();
 }
 
 async fn a_claim_that_waited_while_it_was_voided_never_starts() {

@@ -102,11 +102,13 @@ impl Ssh {
     }
 
     /// Looks up the line that a host refused for; true where it is one of ours, so that asking again makes sense.
-    pub(super) fn vouch(&self, host: &Host, word: &str, detail: &str) -> Result<bool> {
+    /// `told` is the line that the refused request vouched for.
+    pub(super) fn vouch(&self, host: &Host, told: &str, word: &str, detail: &str) -> Result<bool> {
         let Some(line) = named_line(detail).filter(|_| word == "old_journal") else { return Ok(false) };
         let sum = line.sum.to_string();
-        // A host that refuses what it was just told is not asked for ever.
-        if self.vouched.borrow().get(&host.name) == Some(&sum) || !self.hold()?.contains(line)? {
+        // A host that refuses what it was just told is not asked for ever. What was learnt since this request was sent
+        // is another matter: requests that are under way together are all refused for the same line.
+        if told == sum || !self.hold()?.contains(line)? {
             return Ok(false);
         }
         self.vouched.borrow_mut().insert(host.name.clone(), sum);
@@ -151,7 +153,7 @@ impl Ssh {
             return refuse("other_run", owner.run.as_str());
         }
         let detail = format!("{} {}", owner.line.seq, owner.line.sum);
-        let ours = owner.hold == self.hold()?.id() || self.vouch(host, "old_journal", &detail)?;
+        let ours = owner.hold == self.hold()?.id() || self.vouch(host, "-", "old_journal", &detail)?;
         if ours { Ok(()) } else { refuse("old_journal", &detail) }
     }
 
@@ -186,7 +188,7 @@ impl Ssh {
                 seq,
                 sum.clone(),
                 hold,
-                vouched,
+                vouched.clone(),
             ];
             let line = self.root_script(host, what.script, what.name, &arguments);
             let answer = self.ask_twice(host, &line, &[], OWNER_LIMIT, SETUP_LIMIT).await?;
@@ -199,7 +201,7 @@ impl Ssh {
                 }
                 Some(("refused", why)) => {
                     let (word, detail) = why.split_once(' ').unwrap_or((why, ""));
-                    if !self.vouch(host, word, detail)? {
+                    if !self.vouch(host, &vouched, word, detail)? {
                         return Err(refused(host, word, detail).1);
                     }
                 }

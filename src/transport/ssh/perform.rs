@@ -68,7 +68,7 @@ impl Ssh {
                 seq,
                 sum,
                 hold,
-                vouched,
+                vouched.clone(),
                 command.within.as_secs().max(1).to_string(),
                 MAX_OUTPUT.to_string(),
                 self.arriving(host, attempt),
@@ -84,7 +84,7 @@ impl Ssh {
                 // Refused before it began: where the line that the host remembers is one of ours, it is sent again
                 // with that.
                 Ok(Some(Report::Refused { word, detail }))
-                    if self.vouch(host, &word, &detail).map_err(not_started)? => {}
+                    if self.vouch(host, &vouched, &word, &detail).map_err(not_started)? => {}
                 Err(NoReply::NotAsked(why)) => {
                     tries -= 1;
                     self.master(host).map_err(not_started)?.lost(&live).await;
@@ -216,13 +216,13 @@ impl Ssh {
                 seq,
                 sum,
                 hold,
-                vouched,
+                vouched.clone(),
                 self.arriving(host, attempt),
             ];
             let line = self.root_script(host, SETTLE, "hactl-settle", &arguments);
             let answer = self.ask_twice(host, &line, &[], 2 * MAX_OUTPUT + 4096, SETUP_LIMIT).await?;
             match parse(&answer.stdout, &marker) {
-                Some(Report::Refused { word, detail }) if self.vouch(host, &word, &detail)? => {}
+                Some(Report::Refused { word, detail }) if self.vouch(host, &vouched, &word, &detail)? => {}
                 Some(_) | None => break (marker, answer),
             }
         };
@@ -259,7 +259,8 @@ impl Ssh {
             Report::Never => Err(Failure::NotStarted(
                 Error::new(codes::ATTEMPT_SETUP, "the command was claimed, but could not be started")
                     .host(&host.name)
-                    .state("it can no longer start"),
+                    .state("it can no longer start")
+                    .next("look at the host's disk and memory (df, dmesg), then: hactl resume"),
             )),
             Report::Running | Report::Unknown => Err(Failure::Unclear(
                 Error::new(codes::ATTEMPT_UNKNOWN, format!("{} was cut short", command.argv.program()))
@@ -337,7 +338,10 @@ pub(super) fn refused(host: &Host, word: &str, detail: &str) -> (Begun, Error) {
             "go on in the workspace that changed the host last: its journal knows. Only where that is lost: --take-over"
         }
         "other_fleet" => "look at /var/lib/hactl/owner on the host: whose is it?",
-        _other => "hactl doctor",
+        "owner_damaged" => "look at /var/lib/hactl/owner on the host, and at its disk",
+        "sessions" => "see there what holds them: sudo -u postgres psql -xc 'select * from pg_stat_activity'",
+        "void" | "order" => "hactl resume",
+        _other => "mend that on the host, then: hactl resume",
     };
     (Begun::No, Error::new(code, what).host(&host.name).state(state).next(next))
 }
