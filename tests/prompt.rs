@@ -8,8 +8,10 @@ mod common;
 mod terminal;
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use common::cli::{Place, small};
+use hactl::engine::request::Request;
 use terminal::Terminal;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
@@ -60,6 +62,45 @@ fn enter_alone_is_a_no() {
     terminal.press("\r");
     let (status, seen) = terminal.end();
     assert_eq!((status, known_hosts(&place)), (3, String::new()), "{seen}");
+    assert!(seen.contains("[engine::approval_refused]") && seen.contains("nothing was pinned"), "{seen}");
+}
+
+/// A request for an approval, as hactl spells it.
+fn request() -> String {
+    let digest = "ab".repeat(32);
+    let text = format!(
+        "version = 1\nfleet = \"acme\"\nrun = \"run-1\"\nrunbook = \"cell0\"\nrunbook_digest = \"{digest}\"\n\
+         workspace_digest = \"{digest}\"\nstep = \"retire\"\nhost = \"node-1\"\ntitle = \"Retire the old server\"\n\
+         change = \"drops the database cell\"\ndetails = [\"of 3 GiB\"]\nway_back = \"none\"\n\
+         identities = [\"SHA256:of-node-1\"]\naction = \"{{}}\"\nrequested_by = \"bob@desk\"\n\
+         expires = \"2999-01-01T00:00:00Z\"\n"
+    );
+    toml::from_str::<Request>(&text).unwrap().text().unwrap()
+}
+
+#[test]
+fn who_signs_reads_the_request_first_whoever_reads_the_output() {
+    let place = place();
+    place.write("a.approval", &request());
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(place.path().join("key"));
+    assert!(keygen.status().unwrap().success());
+    let signature = place.path().join("a.approval.sig");
+    for (format, keys, status) in
+        [("json", "\r", 3), ("human", "\r", 3), ("json", "y\r", 0), ("human", "y\r", 0)]
+    {
+        let command = format!("approve --sign a.approval --key key --output {format}");
+        let mut terminal = Terminal::start(place.path(), &path(&place), &command);
+        terminal.wait_for("[y/N]");
+        for shown in ["drops the database cell", "of 3 GiB", "SHA256:of-node-1", "bob@desk"] {
+            assert!(terminal.seen.contains(shown), "{format}: {shown} in {}", terminal.seen);
+        }
+        terminal.press(keys);
+        let (ended, seen) = terminal.end();
+        assert_eq!((ended, signature.exists()), (status, status == 0), "{format}: {seen}");
+        assert_eq!(seen.contains("engine::approval_refused"), status == 3, "{format}: {seen}");
+        let _ = std::fs::remove_file(&signature);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use super::Global;
-use super::approver::ask_plainly;
+use super::approver::{ask_plainly, show};
 use super::work::on_fleet;
 use crate::clock::{Clock as _, SystemClock};
 use crate::diagnostic::{Error, Exit, Result, codes};
@@ -164,9 +164,12 @@ fn sign(file: &Path, key: Option<&Path>, out: &Out) -> Result<()> {
             .state("nothing was signed")
             .next(format!("move {} away, then the same command again", to.display())));
     }
-    if out.format() == Format::Human {
-        let shown = words::wrap(&words::clean(&request.shown()), out.width(), 13);
-        out.say(shown.trim_end())?;
+    let shown = words::wrap(&words::clean(&request.shown()), out.width(), 13);
+    match out.format() {
+        Format::Human => out.say(shown.trim_end())?,
+        // A program reads standard output; whoever is asked reads the request all the same.
+        Format::Json if somebody_there => show(&format!("{}\n", shown.trim_end()))?,
+        Format::Json => {}
     }
     if request.expires <= SystemClock.now() {
         return Err(Error::new(
@@ -180,9 +183,9 @@ fn sign(file: &Path, key: Option<&Path>, out: &Out) -> Result<()> {
         match ask_plainly(&Progress::new(out), &format!("Sign this with {}?", key.display()))? {
             Answer::Yes(_) => {}
             Answer::No | Answer::NobodyThere => {
-                return Err(
-                    Error::new(codes::APPROVAL_REFUSED, "you did not sign it").state("nothing was signed")
-                );
+                return Err(Error::new(codes::APPROVAL_REFUSED, "you did not sign it")
+                    .state("nothing was signed")
+                    .next("tell whoever asked that you do not approve it"));
             }
         }
     }

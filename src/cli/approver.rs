@@ -292,7 +292,7 @@ fn forget_what_was_typed() {
     let _ = tcflush(io::stdin(), QueueSelector::IFlush);
 }
 
-fn show(text: &str) -> Result<()> {
+pub(super) fn show(text: &str) -> Result<()> {
     io::stderr()
         .write_all(text.as_bytes())
         .map_err(|e| Error::new(codes::IO, "cannot write to the terminal").source(e))
