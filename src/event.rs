@@ -91,11 +91,6 @@ pub enum Event {
     },
     /// The files, or hactl, say something else than when the run began.
     FilesChanged(Changes),
-    /// The files cannot be read, and the run goes on with what it keeps.
-    FilesUnreadable {
-        /// Why.
-        why: String,
-    },
     /// The mirror cannot be written, and the run goes on without it.
     MirrorBehind {
         /// The last record of the journal, which the mirror lacks.

@@ -2,8 +2,8 @@
 //!
 //! Invariant: whoever holds a [`Session`] holds the workspace's lock. A run carries out the bytes that were kept when it
 //! began. Where `hactl.toml`, the runbook's file or hactl itself has changed since, nothing is done before the operator
-//! says `--rebase`; where a file of now cannot be read at all, there is nothing to rebase onto, and the run goes on with
-//! what it keeps, saying so. Reading without the lock is [`Glance`].
+//! says `--rebase`; where a file of now cannot be read at all, nothing is done either, and the error says how to put back
+//! what the run keeps. Reading without the lock is [`Glance`], which then shows what the run keeps.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::engine::approver::Person;
 use crate::event::{Event, Listener};
 use crate::evidence::EvidenceStore;
-use crate::journal::record::{Mode, Operator, Record};
+use crate::journal::record::{EvidenceRef, Mode, Operator, Record};
 use crate::journal::{Holder, Journal, Lock, Report, Run, RunState, StateDir};
 use crate::mirror::{self, Mirror};
 use crate::name::{PhaseId, RunId, StepId};
@@ -26,7 +26,7 @@ use crate::redact::Redactor;
 use crate::runbook::{self, Loaded, Origin, Phase, Runbook, Step};
 use crate::step::fleet::Fleet;
 use crate::step::table::Table;
-use crate::workspace::Workspace;
+use crate::workspace::{RunbookChoice, Workspace};
 
 /// The version of this hactl.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -66,7 +66,7 @@ pub struct Glance {
 pub struct Files {
     /// What they say differently.
     pub changes: Changes,
-    /// Why they cannot be read any more; then the run goes on with what it keeps.
+    /// Why they cannot be read any more; then nothing goes on.
     pub unreadable: Option<String>,
 }
 
@@ -140,8 +140,8 @@ impl Session {
     /// Opens a workspace: takes the lock, replays the journal, loads the files.
     ///
     /// # Errors
-    /// Someone else holds the lock, the journal is damaged, the files have problems and no run keeps others, or they
-    /// changed since the run began and `drift` says to refuse that.
+    /// Someone else holds the lock, the journal is damaged, the files have problems, or they changed since the run began
+    /// and `drift` says to refuse that.
     pub fn open(file: &Path, command: &str, here: Here, drift: Drift) -> Result<(Self, Report)> {
         let operator = this_operator();
         let dir = StateDir::of(folder(file));
@@ -155,13 +155,10 @@ impl Session {
         let redactor = Rc::new(Redactor::of_process());
         let evidence = Rc::new(EvidenceStore::new(dir, Rc::clone(&redactor)));
         let Found { now, kept, files, unreadable } = load(file, journal.state().run(), &evidence)?;
+        if let Some(problems) = unreadable {
+            return Err(problems);
+        }
         let changed = !files.changes.is_empty();
-        if let (Drift::Rebase, Some(problems)) = (drift, unreadable) {
-            return Err(problems.state("nothing was done, and nothing accepted"));
-        }
-        if let Some(why) = &files.unreadable {
-            here.listener.event(Event::FilesUnreadable { why: why.clone() });
-        }
         if changed {
             here.listener.event(Event::FilesChanged(files.changes.clone()));
         }
@@ -306,8 +303,39 @@ struct Found {
     /// As the run keeps them, where one has begun.
     kept: Option<Loaded>,
     files: Files,
-    /// What is wrong with them, where they cannot be read.
+    /// What is wrong with them, where they cannot be read, and how those that the run keeps are put back.
     unreadable: Option<Error>,
+}
+
+/// Refuses where the files of a run that has begun cannot be read now.
+///
+/// # Errors
+/// They cannot; what is wrong with them, and how those that the run keeps are put back.
+pub fn readable(file: &Path) -> Result<()> {
+    let dir = StateDir::of(folder(file));
+    let state = Journal::read(&dir)?.state;
+    let evidence = EvidenceStore::new(dir, Rc::new(Redactor::of_process()));
+    load(file, state.run(), &evidence)?.unreadable.map_or(Ok(()), Err)
+}
+
+/// The files of a run that has begun cannot be read: each that is not what the run keeps can be put back.
+fn broken(problems: Error, file: &Path, kept: &Workspace, run: &Run) -> Error {
+    let evidence = StateDir::of(folder(file)).evidence();
+    let differs = |path: &Path, kept: &EvidenceRef| {
+        let same = std::fs::read(path).is_ok_and(|bytes| Digest::of(&bytes) == kept.digest);
+        let from = evidence.join(kept.digest.to_string());
+        let words = ["cp", &*from.to_string_lossy(), &*path.to_string_lossy()].map(str::to_owned);
+        (!same).then(|| shell_words::join(words))
+    };
+    let mut back = vec![differs(file, &run.workspace)];
+    if let RunbookChoice::File(path) = &kept.runbook {
+        back.push(differs(path, &run.runbook_bytes));
+    }
+    let error = problems.state("nothing was done; the run keeps the files that it began with");
+    let error = back.into_iter().flatten().fold(error, |error, command| {
+        error.next(format!("{command}    (puts back the one that the run keeps)"))
+    });
+    error.next("then: hactl resume")
 }
 
 /// Loads what a run carries out and what the files say now, and compares them.
@@ -326,7 +354,8 @@ fn load(file: &Path, run: Option<&Run>, evidence: &EvidenceStore) -> Result<Foun
             // Where what was kept cannot be read either, the file at hand is what a person can mend.
             let Ok(kept) = keeps() else { return Err(problems) };
             let files = Files { changes: Changes::default(), unreadable: Some(problems.one_line()) };
-            return Ok(Found { now: None, kept: Some(kept), files, unreadable: Some(problems) });
+            let unreadable = Some(broken(problems, file, &kept.workspace, run));
+            return Ok(Found { now: None, kept: Some(kept), files, unreadable });
         }
     };
     if now.runbook.name != run.runbook {

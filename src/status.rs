@@ -34,7 +34,7 @@ pub struct Status {
     pub run: Option<RunStatus>,
     /// What changed since the run began: in the files, or hactl itself.
     pub drift: Vec<String>,
-    /// Why the files cannot be read now; then the run goes on with those that it began with.
+    /// Why the files cannot be read now; then nothing goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
     /// The phases, in order.

@@ -13,7 +13,7 @@ use crate::plan::{Outlook, PhaseTasks, Plan, plan};
 use crate::render::bars::Waiting;
 use crate::render::{self, Format, Out};
 use crate::runbook::Runbook;
-use crate::session::{Drift, phase_of};
+use crate::session::{Drift, phase_of, readable};
 use crate::step::fleet::Fleet;
 
 /// Arguments of `hactl plan`.
@@ -68,6 +68,7 @@ impl PlanArgs {
     }
 
     fn glance(&self, global: &Global, out: &Out) -> Result<Plan> {
+        readable(&global.file()?)?;
         work::looking(global, out, async |glance, fleet| {
             if out.format() == Format::Human {
                 let changed = glance.files.changes.told();

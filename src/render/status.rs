@@ -43,7 +43,7 @@ pub fn text(status: &Status, now: Timestamp, out: &Out) -> String {
     if let Some(why) = &status.unreadable {
         let _ = writeln!(
             text,
-            "WARNING: the files cannot be read now; the run goes on with those that it began with"
+            "WARNING: the files cannot be read now, and nothing goes on before they can (hactl check)"
         );
         let _ = writeln!(text, "  {why}");
     }

@@ -114,11 +114,6 @@ pub fn of_event(event: &Event) -> Told {
         Event::FilesChanged(changes) => {
             Told::run(Kind::Bad, "CHANGED since the run began").with(changes.told())
         }
-        Event::FilesUnreadable { why } => Told::run(
-            Kind::Bad,
-            "WARNING: the files cannot be read now; the run goes on with those that it began with",
-        )
-        .with([why.clone()]),
         Event::MirrorBehind { seq, why } => {
             let text = format!("WARNING: the mirror lacks record {seq}; the run goes on without it");
             Told::run(Kind::Bad, text).with([why.clone()])

@@ -10,7 +10,7 @@ use hactl::name::{FleetName, RunId, RunbookName};
 use hactl::redact::Redactor;
 use insta::assert_snapshot;
 
-use crate::cli::{HACTL_TOML, Place, Ran, SMALL_TOML, small, unreachable};
+use crate::cli::{Place, small, unreachable};
 
 /// A workspace whose run was begun, with hosts that cannot be reached.
 fn begun() -> Place {
@@ -172,42 +172,62 @@ fn another_hactl_asks_before_it_goes_on() {
     assert_eq!(begun_by(version).hactl(&["resume"]).status, 1);
 }
 
-fn goes_on(place: &Place, why: &str) -> Ran {
-    let ran = place.hactl(&["resume"]);
-    // It comes as far as the hosts, which cannot be reached.
-    assert_eq!(ran.status, 1, "{ran}");
-    assert!(ran.stderr.contains("ssh::unreachable"), "{ran}");
-    assert!(ran.stdout.contains("the run goes on with those that it began with"), "{ran}");
-    assert!(ran.stdout.contains(why), "{ran}");
+/// The command that puts back the one file which is not what the run keeps.
+fn put_back(place: &Place, why: &str) -> String {
+    let lines = place.path().join(".hactl/journal.jsonl");
+    let before = std::fs::read(&lines).unwrap();
+    let mut back = Vec::new();
+    for command in [
+        &["resume"] as &[&str],
+        &["resume", "--rebase"],
+        &["phase", "run", "0"],
+        &["phase", "rollback", "0"],
+        &["plan"],
+        &["plan", "--dry-run"],
+        &["approve", "jq"],
+    ] {
+        let ran = place.hactl(command);
+        assert_eq!(ran.status, 2, "{command:?}: {ran}");
+        assert!(ran.stderr.contains(why) && !ran.stderr.contains("unreachable"), "{command:?}: {ran}");
+        let kept = "now:     nothing was done; the run keeps the files that it began with";
+        assert!(ran.stderr.contains(kept), "{command:?}: {ran}");
+        let next = ran.stderr.lines().filter_map(|line| line.strip_prefix("  next:    cp "));
+        back = next.map(str::to_owned).collect();
+        assert_eq!(back.len(), 1, "{command:?}: {ran}");
+    }
+    assert_eq!(std::fs::read(&lines).unwrap(), before, "nothing was recorded");
     assert!(place.hactl(&["status"]).stdout.contains("WARNING: the files cannot be read now"));
-    ran
+    format!("cp {}", back[0]).replace("[DIR]", place.path().to_str().unwrap())
+}
+
+/// It is put back by the very command that was shown, and the run goes on as far as the hosts.
+fn goes_on_after(place: &Place, command: &str) {
+    let done = std::process::Command::new("sh").args(["-c", command]).status().unwrap();
+    assert!(done.success(), "{command}");
+    let ran = place.hactl(&["resume"]);
+    assert!(ran.status == 1 && ran.stderr.contains("ssh::unreachable"), "{ran}");
 }
 
 #[test]
-fn a_run_goes_on_with_what_it_keeps_where_a_file_is_broken_or_gone() {
+fn a_file_that_is_broken_or_gone_stops_a_run_and_is_put_back_as_the_error_says() {
     let place = begun();
-    place.write("small.toml", "this is not TOML");
-    goes_on(&place, "problem in small.toml");
-    // Accepting needs something that can be accepted.
-    let refused = place.hactl(&["resume", "--rebase"]);
-    assert_eq!(refused.status, 2, "{refused}");
-    assert!(!refused.stdout.contains("goes on"), "{refused}");
-    std::fs::remove_file(place.path().join("small.toml")).unwrap();
-    goes_on(&place, "No such file or directory");
-    place.write("small.toml", SMALL_TOML);
-    place.write("hactl.toml", "fleet = ");
-    goes_on(&place, "hactl.toml");
-    std::fs::remove_file(place.path().join("hactl.toml")).unwrap();
-    goes_on(&place, "hactl.toml could not be read");
-    // Put back, all is as it was.
-    let unreachable = unreachable();
-    std::fs::copy(unreachable.path().join("hactl.toml"), place.path().join("hactl.toml")).unwrap();
-    let ran = place.hactl(&["resume"]);
-    assert!(ran.status == 1 && !ran.stdout.contains("cannot be read now"), "{ran}");
+    for (file, broken, why) in [
+        ("small.toml", Some("this is not TOML"), "small.toml"),
+        ("small.toml", None, "small.toml"),
+        ("hactl.toml", Some("fleet = "), "hactl.toml"),
+        ("hactl.toml", None, "hactl.toml"),
+    ] {
+        match broken {
+            Some(text) => drop(place.write(file, text)),
+            None => std::fs::remove_file(place.path().join(file)).unwrap(),
+        }
+        let command = put_back(&place, why);
+        assert!(command.ends_with(file), "{command}");
+        goes_on_after(&place, &command);
+    }
     // Nothing that a run keeps: then the files must be read.
     let fresh = small();
     fresh.write("small.toml", "this is not TOML");
     assert_eq!(fresh.hactl(&["resume"]).status, 2);
     assert!(!fresh.path().join(".hactl").exists());
-    assert!(HACTL_TOML.contains("pair"));
 }

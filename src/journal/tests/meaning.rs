@@ -330,7 +330,6 @@ fn every_record_is_told_after_it_is_durable() {
             | Event::Waited { .. }
             | Event::NotifyFailed { .. }
             | Event::FilesChanged(_)
-            | Event::FilesUnreadable { .. }
             | Event::MirrorBehind { .. }
             | Event::MirrorCaughtUp { .. } => None,
         })
