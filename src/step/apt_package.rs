@@ -64,6 +64,12 @@ struct Absent {
     along: Vec<String>,
 }
 
+/// Where Debian's PostgreSQL is told to make no cluster, as long as hactl installs it.
+const NO_CLUSTER: &str = "/etc/postgresql-common/createcluster.d/hactl.conf";
+/// The same, where a configuration of one's own does not look into that folder, and how our line in it ends.
+const OWN_CONF: &str = "/etc/postgresql-common/createcluster.conf";
+const OUR_LINE: &str = "# hactl, while installing";
+
 const INSTALL: &str = include_str!("apt_package/install.sh");
 const REMOVE: &str = include_str!("apt_package/remove.sh");
 
@@ -83,6 +89,27 @@ impl AptPackage {
             }
         }
         Ok((Outputs::from([(output("versions")?, OutputValue::List(versions))]), missing))
+    }
+}
+
+impl AptPackage {
+    /// Did an installation that was killed leave PostgreSQL told to make no cluster?
+    async fn left_behind(&self, view: &View<'_>) -> Result<bool> {
+        let postgresql = |name: &String| {
+            name.strip_prefix("postgresql").is_some_and(|rest| {
+                rest.is_empty()
+                    || rest.strip_prefix('-').is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
+            })
+        };
+        if !self.names().iter().any(postgresql) {
+            return Ok(false);
+        }
+        let host = view.here()?;
+        if host.file_facts(NO_CLUSTER).await?.is_some() {
+            return Ok(true);
+        }
+        let own = host.text(OWN_CONF).await?.unwrap_or_default();
+        Ok(own.lines().any(|line| line.ends_with(OUR_LINE)))
     }
 }
 
@@ -144,10 +171,17 @@ impl StepKind for AptPackage {
 
     async fn observe(&self, view: &View<'_>, _before: Option<&Before>) -> Result<Observed> {
         let (outputs, missing) = self.missing(view).await?;
-        if missing.is_empty() {
-            return Ok(Observed::Applied(outputs));
-        }
         let host = view.here()?;
+        if missing.is_empty() {
+            if !self.left_behind(view).await? {
+                return Ok(Observed::Applied(outputs));
+            }
+            let change = Change {
+                summary: format!("let PostgreSQL's packages make clusters again on {}", host.name()),
+                details: vec!["an installation that was cut off left them told not to".to_owned()],
+            };
+            return Ok(Observed::NotApplied { change, before: remember(&Absent::default())? });
+        }
         let plan = host.apt_simulate(&missing).await?;
         let along = plan.iter().flat_map(|p| &p.installs).filter(|i| i.from.is_none());
         let along = along.map(|i| i.name.clone()).filter(|name| !missing.contains(name)).collect();
@@ -173,6 +207,9 @@ impl StepKind for AptPackage {
         let (_, missing) = self.missing(trial).await?;
         if !missing.is_empty() {
             return Err(unverified(format!("not completely installed: {}", missing.join(", "))));
+        }
+        if self.left_behind(trial).await? {
+            return Err(unverified("PostgreSQL's packages are still told to make no cluster"));
         }
         let host = trial.here()?;
         let states = host.package_states(&self.names()).await?;

@@ -26,7 +26,11 @@ as_before() {
 for p; do
   case $p in
     postgresql | postgresql-[0-9]*)
+      # A shell that a signal ends runs no trap for its end.
       trap as_before EXIT
+      trap 'exit 129' HUP
+      trap 'exit 130' INT
+      trap 'exit 143' TERM
       no_cluster
       ;;
   esac

@@ -41,7 +41,10 @@ purge() {
   discard purge $gone
 }
 # What an installation that was cut off left of ours.
+conf=/etc/postgresql-common/createcluster.conf
 rm -f /etc/postgresql-common/createcluster.d/hactl.conf
+rmdir --ignore-fail-on-non-empty /etc/postgresql-common/createcluster.d 2>/dev/null || :
+[ ! -e "$conf" ] || ! grep -q '# hactl, while installing$' "$conf" || sed -i '/# hactl, while installing$/d' "$conf"
 if [ -n "$(dpkg --audit)" ]; then dpkg --configure --pending; fi
 # shellcheck disable=SC2046,SC2086
 purge $(known $wanted)
