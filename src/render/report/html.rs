@@ -46,13 +46,15 @@ pub(super) fn write(document: &Document) -> String {
 }
 
 fn table(head: &[&str], rows: &[Vec<Line>]) -> String {
-    let head: String = head.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
-    let row = |row: &Vec<Line>| {
-        let cells: String = row.iter().map(|cell| format!("<td>{}</td>", line(cell))).collect();
-        format!("<tr>{cells}</tr>\n")
+    // Where a screen is too narrow for columns, each cell stands on a line of its own and says what it is.
+    let cell = |(name, cell): (&&str, &Line)| match line(cell) {
+        empty if empty.is_empty() => "<td></td>".to_owned(),
+        told => format!("<td data-head=\"{name}\">{told}</td>"),
     };
+    let row = |row: &Vec<Line>| format!("<tr>{}</tr>\n", head.iter().zip(row).map(cell).collect::<String>());
+    let columns: String = head.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
     let rows: String = rows.iter().map(row).collect();
-    format!("<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>")
+    format!("<table>\n<thead><tr>{columns}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>")
 }
 
 fn timeline(bars: &[Bar]) -> String {
