@@ -174,8 +174,4 @@ impl StepKind for DumpNow {
         all.push(format!("decrypted with the offline identity and read by pg_restore on {}", prover.name()));
         Ok(Evidence::facts(all))
     }
-
-    async fn undo(&self, _hands: &Hands<'_>) -> Result<(), Failure> {
-        Ok(())
-    }
 }

@@ -226,9 +226,11 @@ pub trait StepKind: Sized + Clone + Serialize + for<'de> Deserialize<'de> {
     /// It does not, or the world could not be read.
     async fn verify(&self, trial: &Trial<'_>) -> Result<Evidence>;
 
-    /// Takes the change back.
+    /// Takes the change back. A kind whose way back is [`WayBack::Nothing`] has no more to say than this.
     ///
     /// # Errors
     /// It could not be taken back.
-    async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure>;
+    async fn undo(&self, _hands: &Hands<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
 }

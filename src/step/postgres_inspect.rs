@@ -309,10 +309,6 @@ impl StepKind for PostgresInspect {
         let file = trial.keep("inspection of PostgreSQL", &pretty)?;
         Ok(Evidence { files: vec![file], facts, ..Evidence::default() })
     }
-
-    async fn undo(&self, _hands: &Hands<'_>) -> Result<(), Failure> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -181,10 +181,6 @@ impl StepKind for PostgresWalArchive {
             ),
         ]))
     }
-
-    async fn undo(&self, _hands: &Hands<'_>) -> Result<(), Failure> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -213,10 +213,6 @@ impl StepKind for ProveDump {
         let proven = self.prove(trial, &prover, &dump).await;
         prover.finish(proven).await
     }
-
-    async fn undo(&self, _hands: &Hands<'_>) -> Result<(), Failure> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -338,10 +338,6 @@ impl StepKind for ProveRestore {
         }
         proven
     }
-
-    async fn undo(&self, _hands: &Hands<'_>) -> Result<(), Failure> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

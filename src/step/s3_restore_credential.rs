@@ -80,10 +80,6 @@ impl StepKind for S3RestoreCredential {
         swept?;
         Ok(evidence)
     }
-
-    async fn undo(&self, _hands: &Hands<'_>) -> Result<(), Failure> {
-        Ok(())
-    }
 }
 
 async fn try_out(writer: &S3Trial, restorer: &S3Trial) -> Result<Evidence> {
@@ -101,7 +97,11 @@ async fn try_out(writer: &S3Trial, restorer: &S3Trial) -> Result<Evidence> {
     })?;
     if read != CANARY {
         let text = "the credential for restores reads something else than was written";
-        return Err(Error::new(codes::S3_ROUND_TRIP, text));
+        return Err(Error::new(codes::S3_ROUND_TRIP, text)
+            .state("nothing of the trial is left in the bucket")
+            .next(
+                "see who else writes there, and what stands between (a proxy, a cache), then: hactl resume",
+            ));
     }
 
     let mut could = Vec::new();
