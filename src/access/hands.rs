@@ -307,7 +307,8 @@ impl Psql {
         let mut command = Command::new("psql")
             .args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--field-separator=\t"])
             .args(["--set=ON_ERROR_STOP=1", "--no-password", "--file=-"])
-            .arg(format!("--dbname={}", self.database));
+            // As an argument, a name with a `=` in it would be read as a whole connection, to wherever it says.
+            .env("PGDATABASE", &self.database);
         if let Some(socket) = socket {
             command = command.arg(format!("--host={socket}"));
         }
