@@ -126,6 +126,7 @@ pub async fn newest_base_backup(s3: &S3View, folder: &str) -> Result<Option<Time
                     codes::S3_ANSWERED,
                     format!("the bucket does not say when {} was written", manifest.key),
                 )
+                .next("does the endpoint in [s3] speak S3? compare it with the provider's")
             })?;
             return Ok(Some(modified));
         }

@@ -145,6 +145,8 @@ fn parse(folder: &str, bytes: &[u8]) -> Result<Dump> {
             codes::DUMP_ODD,
             format!("the manifest of the dump {PREFIX}/{folder} cannot be read: {why}"),
         )
+        .state("the dump itself was not touched; without its manifest it does not count")
+        .next("take another one: sudo systemctl start hactl-dump.service    (on the server), then: hactl resume")
     };
     let manifest: Manifest = serde_json::from_slice(bytes).map_err(|e| odd(e.to_string()))?;
     if manifest.format != FORMAT {

@@ -128,7 +128,8 @@ async fn agree(host: &Host, key: &HostKey, expected: Option<&str>, out: &Out) ->
         Answer::Yes(_) => Ok(()),
         Answer::No => Err(Error::new(codes::APPROVAL_REFUSED, "you said that it is not the right key")
             .host(name)
-            .state("nothing was pinned")),
+            .state("nothing was pinned, and hactl does not log in there")
+            .next("compare at the host's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")),
         Answer::NobodyThere => Err(Error::new(
             codes::APPROVAL_NEEDED,
             "a key is pinned only when somebody has compared it, and there is no terminal to ask at",

@@ -10,6 +10,7 @@ use super::work::{self, Work, on_run, say_next};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::engine::approver::Answer;
 use crate::engine::doubt::Met;
+use crate::engine::driver::finish_rollback;
 use crate::engine::state::State;
 use crate::engine::unwind::{Fate, Retreat};
 use crate::name::{PhaseId, StepId};
@@ -178,7 +179,7 @@ async fn run_step(session: &Session, work: &Work<'_>, id: &PhaseId, step: &StepI
     work::check_owners(session, rest.get(..1).unwrap_or_default()).await?;
     session.begin()?;
     for tasks in rest.iter().take(1) {
-        work.run_skipped_step(tasks).await?;
+        work.run_skipped_step(tasks).await.map_err(|error| finish_rollback(error, id))?;
     }
     work::tidy(session).await;
     Ok(())
@@ -263,7 +264,8 @@ async fn roll_back(
         Answer::Yes(_) => {}
         Answer::No => {
             return Err(Error::new(codes::APPROVAL_REFUSED, "the rollback was refused")
-                .state("nothing was taken back"));
+                .state("nothing was taken back")
+                .next("hactl status"));
         }
         Answer::NobodyThere => {
             return Err(Error::new(

@@ -8,8 +8,9 @@ use super::work::{self, Work, on_run, say_next};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::engine::doubt::{Met, Verdict};
 use crate::engine::seam::{StepTasks, Task};
+use crate::engine::state::State;
 use crate::journal::record::Place;
-use crate::name::{HostName, StepId};
+use crate::name::{HostName, PhaseId, StepId};
 use crate::plan::PhaseTasks;
 use crate::render::Out;
 use crate::session::{Drift, Session};
@@ -138,6 +139,15 @@ fn touched(session: &Session) -> Vec<StepTasks> {
     begun.flat_map(|phase| session.fleet.phase(phase).steps).collect()
 }
 
+/// Is there a step whose own taking back was begun and has not ended?
+fn begun_and_not_ended(session: &Session, id: &PhaseId) -> Result<bool> {
+    let state = session.journal.state();
+    let steps = session.fleet.phase(session.phase(id)?).steps;
+    let mut places =
+        steps.iter().flat_map(|step| &step.tasks).filter_map(|task| state.checkpoint(&task.place));
+    Ok(places.any(|checkpoint| matches!(checkpoint.state, State::RollingBack | State::RollbackFailed)))
+}
+
 /// Carries on with every phase that was begun and is not done.
 async fn go_on(session: &Session, work: &Work<'_>) -> Result<()> {
     let phases = work::status(session).phases;
@@ -156,10 +166,14 @@ async fn go_on(session: &Session, work: &Work<'_>) -> Result<()> {
             Reached::Done => continue,
             Reached::Begun => {}
             Reached::HalfTakenBack => {
-                return Err(Error::new(codes::ROLLBACK_UNFINISHED, format!("phase {id} is half taken back"))
+                let error = Error::new(codes::ROLLBACK_UNFINISHED, format!("phase {id} is half taken back"))
                     .state("nothing was done")
-                    .next(format!("hactl phase rollback {id}    (finishes taking it back)"))
-                    .next(format!("or: hactl phase run {id}    (builds it again)")));
+                    .next(format!("hactl phase rollback {id}    (finishes taking it back)"));
+                return Err(match begun_and_not_ended(session, &id)? {
+                    // That step would refuse to be run.
+                    true => error,
+                    false => error.next(format!("or: hactl phase run {id}    (builds it again)")),
+                });
             }
         }
         let PhaseTasks { id, title, steps } = session.fleet.phase(session.phase(&id)?);

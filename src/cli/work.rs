@@ -331,9 +331,9 @@ pub async fn take_over(session: &Session, asker: &Asker, steps: &[StepTasks]) ->
     match asker.confirm(&text, "  Take them over?").await? {
         Answer::Yes(_) => {}
         Answer::No => {
-            return Err(
-                Error::new(codes::APPROVAL_REFUSED, "taking over was refused").state("nothing was done")
-            );
+            return Err(Error::new(codes::APPROVAL_REFUSED, "taking over was refused")
+                .state("nothing was done; the hosts are still the other journal's")
+                .next("go on in the workspace that changed the hosts last"));
         }
         Answer::NobodyThere => {
             return Err(Error::new(

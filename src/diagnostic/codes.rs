@@ -139,7 +139,6 @@ codes! {
     JOURNAL_READ = "journal::read", Failed, "the journal could not be read";
     JOURNAL_WRITE = "journal::write", Failed, "a record could not be made durable, so nothing was done on the strength of it";
     JOURNAL_POISONED = "journal::poisoned", Failed, "an earlier record could not be made durable, so this hactl records nothing more";
-    JOURNAL_NO_RUN = "journal::no_run", Usage, "no run was started yet";
     LOCK_HELD = "lock::held", Locked, "another hactl works in this workspace";
     LOCK_IO = "lock::io", Failed, "the workspace's lock could not be taken";
     EVIDENCE_WRITE = "evidence::write", Failed, "evidence could not be kept";
@@ -158,7 +157,6 @@ codes! {
     STEP_TIMEOUT = "engine::timeout", Failed, "a step took longer than its timeout";
     IN_DOUBT = "engine::in_doubt", InDoubt, "an attempt may or may not have had its effect, and observing cannot decide it";
     DRIFT = "engine::files_changed", OutOfDate, "hactl.toml or the runbook was changed after the run began";
-    STEP_PARAMETERS = "step::parameters", Usage, "the parameters of a step make no sense together";
     ACTION_CHANGED = "engine::action_changed", OutOfDate, "a step was changed between its last attempt and judging or undoing it";
     NOT_IN_DOUBT = "engine::not_in_doubt", Usage, "a decision was given for a step that is not in doubt";
     CANNOT_SKIP = "engine::cannot_skip", Usage, "a step that has begun cannot be left out";
@@ -188,7 +186,6 @@ codes! {
     SSH_TOO_MUCH = "ssh::too_much", Failed, "a host sent more than is read at once";
     SSH_READ = "ssh::read", Failed, "something on a host could not be read";
     SSH_ODD_ANSWER = "ssh::odd_answer", Failed, "a host said something that cannot be understood";
-    SSH_CONTROL = "ssh::control", Failed, "the connection's master process does not do what it is for";
     // attempt
     ATTEMPT_FAILED = "attempt::failed", Failed, "a command ended with an error";
     ATTEMPT_OTHER_HOST = "attempt::other_host", Failed, "a host that the intent does not name was to be changed";

@@ -117,6 +117,36 @@ impl Error {
         self
     }
 
+    /// The error of hactl's own underneath. What it says of the state and of what to type next holds here as well, and so
+    /// does where it happened, unless something nearer was said.
+    #[must_use]
+    pub fn caused_by(mut self, error: Self) -> Self {
+        if self.0.state.is_none() {
+            self.0.state.clone_from(&error.0.state);
+        }
+        if self.0.next.is_empty() {
+            self.0.next.clone_from(&error.0.next);
+        }
+        if self.0.host.is_none() {
+            self.0.host.clone_from(&error.0.host);
+        }
+        self.0.source = Some(Box::new(error));
+        self
+    }
+
+    /// The errors underneath, in words; one of hactl's own with its code.
+    pub fn causes(&self) -> impl Iterator<Item = String> {
+        let mut under = StdError::source(self);
+        std::iter::from_fn(move || {
+            let cause = under?;
+            under = cause.source();
+            Some(match cause.downcast_ref::<Self>() {
+                Some(error) => format!("[{}] {}", error.code(), error.message()),
+                None => cause.to_string(),
+            })
+        })
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> Code {

@@ -235,10 +235,14 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             Observed::NotApplied { .. } | Observed::Applied(_) => {
                 Err(Error::new(codes::NOTHING_TO_APPROVE, "this step needs no approval now")
                     .at(place)
-                    .next("hactl plan"))
+                    .state("nothing was approved")
+                    .next("hactl plan --dry-run    (shows which steps ask)"))
             }
             Observed::Running(what) | Observed::Indeterminate(what) => {
-                Err(Error::new(codes::CANNOT_TELL, format!("cannot tell how things stand: {what}")).at(place))
+                Err(Error::new(codes::CANNOT_TELL, format!("cannot tell how things stand: {what}"))
+                    .at(place)
+                    .state("nothing was approved")
+                    .next("look at it, then the same command again"))
             }
         }
     }

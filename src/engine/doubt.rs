@@ -122,9 +122,9 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
 
     fn still_in_doubt(&self, error: Error, met: Met<'_>) -> Error {
         Error::new(codes::IN_DOUBT, "in doubt, and it cannot be looked at now")
-            .source(error)
             .state("the last attempt may or may not have had its effect; nothing else was tried")
-            .next(format!("when the host answers again: {}", met.command()))
+            .caused_by(error)
+            .next(format!("when it can be looked at again: {}", met.command()))
     }
 
     /// Records what a person found about a step in doubt, once nothing of its attempt can start late.

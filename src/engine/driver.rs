@@ -52,7 +52,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         self.listener.event(Event::PhaseBegun { phase: phase.to_string(), title: title.to_owned(), places });
         self.settle_interrupted(steps).await?;
         for step in steps {
-            self.run_step(step).await?;
+            self.run_step(step).await.map_err(|error| finish_rollback(error, phase))?;
         }
         if !self.journal.state().phase_done(phase) {
             self.journal.append(Record::PhaseDone { phase: phase.clone() })?;
@@ -129,8 +129,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                         "a rollback of this step has not been finished",
                     )
                     .at(place)
-                    .state("the step may be half undone")
-                    .next("hactl phase rollback N    (N is the phase's id; finishes it)"));
+                    .state("the step may be half undone"));
                 }
                 State::Pending
                 | State::Ready
@@ -315,6 +314,15 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             .state("nothing is half done")
             .next("hactl resume"))
     }
+}
+
+/// Says which phase has to be taken back to its end, where an error asks for that and does not know it.
+#[must_use]
+pub fn finish_rollback(error: Error, phase: &PhaseId) -> Error {
+    if error.code() != codes::ROLLBACK_UNFINISHED {
+        return error;
+    }
+    error.default_next(format!("hactl phase rollback {phase}    (finishes taking it back)"))
 }
 
 /// What becomes of a place that was left out before.

@@ -173,7 +173,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             {
                 Ok(Ok(())) => self.seen_undone(task, &resolved.action, &resolved.way_back).await,
                 Ok(Err(failure)) => Err(Error::new(codes::ROLLBACK_FAILED, "could not be taken back")
-                    .source(failure.into_error())),
+                    .caused_by(failure.into_error())),
                 Err(_elapsed) => {
                     Err(Error::new(codes::STEP_TIMEOUT, "taking it back took longer than the step's timeout"))
                 }

@@ -91,14 +91,16 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 return Err(error
                     .at(&task.place)
                     .state("nothing was changed")
-                    .next("hactl phase verify, again"));
+                    .next("look at it, then the same command again"));
             }
             let there = matches!(observed, Observed::Applied(_));
             self.journal.append(Record::Observed { place: task.place.clone(), observed })?;
             if !there {
                 return Err(Error::new(codes::DRIFTED, "the change is no longer there")
                     .at(&task.place)
-                    .next("hactl plan    (shows what is different)"));
+                    .state("nothing was changed; the step counts as not done")
+                    .next("hactl plan --dry-run    (shows what is different)")
+                    .next("hactl resume    (makes the change again, through its gate)"));
             }
             self.verify(task).await.map_err(|e| e.at(&task.place))?;
         }

@@ -282,7 +282,7 @@ impl Journal {
         let state = self.state();
         let run = state
             .run()
-            .ok_or_else(|| Error::new(codes::JOURNAL_NO_RUN, "no run has begun").next("hactl phase run 0"))?;
+            .ok_or_else(|| Error::new(codes::INTERNAL, "an attempt was recorded before any run had begun"))?;
         // As a resume will read it, not as it was handed in.
         let before = state.checkpoint(&place).and_then(|c| match label.purpose {
             Purpose::Action | Purpose::Trial => c.before.clone(),

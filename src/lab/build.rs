@@ -57,6 +57,7 @@ pub(crate) fn build(dir: &Path, progress: &dyn Fn(Progress)) -> Result<()> {
             Error::new(codes::LAB_BUILD, format!("cannot build {what} of the lab's image"))
                 .state("nothing was kept of this build; a new one begins from the start")
                 .source(e)
+                .next("mend that (the network, the mirror, the disk), then the same command again")
         })?;
     }
     Ok(())

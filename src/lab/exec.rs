@@ -32,6 +32,8 @@ pub(crate) fn search_path() -> String {
 /// One call of a tool.
 pub(crate) struct Tool {
     command: Command,
+    /// How many words stand before the tool's own.
+    wrapping: usize,
     input: Vec<u8>,
     deadline: Duration,
 }
@@ -56,7 +58,7 @@ impl Tool {
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.env("PATH", search_path());
-        Self { command, input: Vec::new(), deadline: QUICK }
+        Self { command, wrapping: 0, input: Vec::new(), deadline: QUICK }
     }
 
     /// A tool that works for long and starts others: they see no processes but their own, mount for themselves alone,
@@ -69,7 +71,9 @@ impl Tool {
             Network::Host => tool,
             Network::None => tool.arg("--net"),
         };
-        tool.arg("--").arg(program).within(SLOW)
+        let mut tool = tool.arg("--");
+        tool.wrapping = 1 + tool.command.get_args().count();
+        tool.arg(program).within(SLOW)
     }
 
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -103,8 +107,8 @@ impl Tool {
     }
 
     fn title(&self) -> String {
-        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args()).take(6);
-        words.collect::<Vec<&OsStr>>().join(OsStr::new(" ")).display().to_string()
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        words.skip(self.wrapping).take(6).collect::<Vec<&OsStr>>().join(OsStr::new(" ")).display().to_string()
     }
 
     /// Runs it; any exit status is an answer.
@@ -139,7 +143,10 @@ impl Tool {
         let said = if ended.stderr.trim().is_empty() { &ended.stdout } else { &ended.stderr };
         let lines: Vec<&str> = said.lines().filter(|l| !l.trim().is_empty()).collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
-        Err(Error::new(codes::LAB_TOOL, format!("{title} failed ({})", ended.status)).source(tail))
+        Err(Error::new(codes::LAB_TOOL, format!("{title} failed ({})", ended.status))
+            .state("the lab may be half changed; your own computer is as it was")
+            .source(tail)
+            .next("hactl lab status    (shows what is there; hactl lab down takes away what is broken)"))
     }
 }
 

@@ -97,7 +97,8 @@ pub fn install_packages(missing: &[Missing]) -> Result<()> {
 pub fn require(need: Need) -> Result<()> {
     let unsupported = |what: &str| {
         Err(Error::new(codes::LAB_UNSUPPORTED, format!("a lab cannot be made here: {what}"))
-            .state("nothing was created"))
+            .state("nothing was created")
+            .next("use a computer or a virtual machine of your own, as root; only rehearsals need a lab"))
     };
     if !rustix::process::geteuid().is_root() {
         return unsupported("it needs root");
@@ -140,5 +141,6 @@ pub fn become_root() -> Result<()> {
     let why = Command::new("sudo").arg(keep).arg("--").arg(own).args(std::env::args_os().skip(1)).exec();
     Err(Error::new(codes::LAB_UNSUPPORTED, "a lab needs root, and sudo could not be started")
         .state("nothing was created")
-        .source(why))
+        .source(why)
+        .next("the same command as root"))
 }

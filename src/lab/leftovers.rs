@@ -22,10 +22,15 @@ pub(crate) fn remove(name: &LabName, dir: &Path) -> Result<()> {
     let left = |what: String| {
         Error::new(codes::LAB_LEFTOVERS, format!("lab {name} could not be removed: {what}"))
             .state("what could be removed is gone; the rest is still there")
-            .next(format!("hactl lab down --name {name}"))
+            .next(format!("hactl lab down --name {name}    (again; running it twice does no harm)"))
     };
     if processes(name).contains(&getpid()) {
-        return Err(left("this hactl runs inside it".to_owned()));
+        return Err(Error::new(
+            codes::LAB_LEFTOVERS,
+            format!("lab {name} could not be removed: this hactl runs inside it"),
+        )
+        .state("nothing of it was touched")
+        .next(format!("from outside it: hactl lab down --name {name}")));
     }
     let gone = wait_until(DEATH, || {
         let alive = processes(name);

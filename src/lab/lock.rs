@@ -25,7 +25,9 @@ pub(crate) fn hold(name: &LabName) -> Result<Held> {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
                 return Err(Error::new(codes::LAB_BUSY, format!("another hactl is working on lab {name}"))
-                    .next("wait for it to end, then try again"));
+                    .state("nothing was done")
+                    .next("wait for it to end, then the same command again")
+                    .next(format!("who it is: sudo fuser -v {}", path.display())));
             }
             Err(fs::TryLockError::Error(e)) => return Err(io("lock", &path)(e)),
         }

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -19,6 +19,8 @@ use crate::diagnostic::{Error, Result, codes};
 
 /// The operator on every machine: may use sudo, is not root, as in production.
 const OPERATOR_UID: u32 = 1000;
+/// How long a machine that was started may be without any process.
+const STARTING: Duration = Duration::from_secs(5);
 /// How long a killed machine's processes may take to be gone.
 const DEATH: Duration = Duration::from_secs(10);
 
@@ -116,7 +118,9 @@ pub(crate) fn start(dir: &Path, state: &State, machine: &MachineState) -> Result
     }
     Err(Error::new(codes::LAB_BOOT, "the machine could not be started")
         .host(&machine.name)
-        .source(tail(&console)))
+        .state("it has no power; the others are as they were")
+        .source(tail(&console))
+        .next(anew(state)))
 }
 
 /// Waits until the operator can log in and run a command.
@@ -139,12 +143,37 @@ pub(crate) fn wait_ready(dir: &Path, state: &State, machine: &MachineState, with
         let ssh = ssh.arg("systemctl is-system-running --wait >/dev/null; true");
         ssh.ended().is_ok_and(|e| e.status.success())
     };
-    if wait_until(within, || knock() && login()) {
+    // A machine whose processes have ended does not answer any more, however long it is waited for.
+    let mut alive = Instant::now();
+    let mut ended = || {
+        if !processes(state, machine).is_empty() {
+            alive = Instant::now();
+        }
+        alive.elapsed() > STARTING
+    };
+    let mut answers = false;
+    wait_until(within, || {
+        answers = knock() && login();
+        answers || ended()
+    });
+    if answers {
         return Ok(());
     }
-    Err(Error::new(codes::LAB_BOOT, format!("the machine does not answer after {} s", within.as_secs()))
+    let what = if ended() {
+        "the machine has ended instead of starting".to_owned()
+    } else {
+        format!("the machine does not answer after {} s", within.as_secs())
+    };
+    Err(Error::new(codes::LAB_BOOT, what)
         .host(&machine.name)
-        .source(tail(&dir.join(folder(machine)).join("console.log"))))
+        .state("the others are as they were; the last lines of its console are above")
+        .source(tail(&dir.join(folder(machine)).join("console.log")))
+        .next(anew(state)))
+}
+
+/// What helps a machine that does not come up: a lab is cheap to make again.
+fn anew(state: &State) -> String {
+    format!("hactl lab down --name {0}, then up again; or: hactl lab restore SNAPSHOT --name {0}", state.name)
 }
 
 fn tail(path: &Path) -> String {
@@ -215,5 +244,8 @@ pub(crate) fn kill(state: &State, machine: &MachineState) -> Result<()> {
     if wait_until(DEATH, || processes(state, machine).is_empty()) {
         return Ok(());
     }
-    Err(Error::new(codes::LAB_TOOL, "the machine's processes do not end").host(&machine.name))
+    Err(Error::new(codes::LAB_TOOL, "the machine's processes do not end")
+        .host(&machine.name)
+        .state("it has no link any more, and something of it still runs")
+        .next(format!("hactl lab down --name {}", state.name)))
 }

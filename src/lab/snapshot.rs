@@ -63,9 +63,10 @@ impl Lab {
                 format!("lab {} has no snapshot {name}", self.name),
             )
             .state(format!(
-                "its snapshots: {}",
+                "nothing was done; its snapshots: {}",
                 if names.is_empty() { "none".into() } else { names.join(", ") }
-            )));
+            ))
+            .next(format!("hactl lab status --name {}", self.name)));
         };
         state.save_as(Work::Unfinished, &self.dir)?;
         for there in &state.machines {

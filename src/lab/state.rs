@@ -265,7 +265,8 @@ impl State {
         self.machines.iter().find(|m| m.name == *name).ok_or_else(|| {
             let names: Vec<&str> = self.machines.iter().map(|m| m.name.as_str()).collect();
             Error::new(codes::LAB_NO_MACHINE, format!("lab {} has no machine {name}", self.name))
-                .state(format!("its machines are {}", names.join(", ")))
+                .state(format!("nothing was done; its machines are {}", names.join(", ")))
+                .next(format!("hactl lab status --name {}", self.name))
         })
     }
 

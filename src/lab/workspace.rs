@@ -84,7 +84,7 @@ impl Lab {
             format!("{} is not a workspace of lab {}", path.display(), self.name),
         )
         .state("nothing in it was changed")
-        .next("give another folder"))
+        .next("name another folder with --workspace, or move this one away"))
     }
 }
 

@@ -3,7 +3,6 @@
 //! Problems in files are drawn by miette, with their place underlined: with lines and colours at a terminal, in
 //! plain ASCII elsewhere. A command under `next:` is never wrapped, so that it can be copied.
 
-use std::error::Error as _;
 use std::fmt::Write as _;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
@@ -42,11 +41,9 @@ pub fn text(error: &Error, look: Look, out: &Out) -> String {
     let message = words::wrap(&words::clean(&format!("{plain}{error}")), width, 2);
     text.push_str(&message.replacen(&plain, &head, 1));
     text.push('\n');
-    let mut under = error.source();
-    while let Some(cause) = under {
+    for cause in error.causes() {
         let line = words::clean(&format!("  because: {cause}"));
         let _ = writeln!(text, "{}", words::wrap(&line, width, 11));
-        under = cause.source();
     }
     if let Some(state) = error.state_now() {
         let line = words::clean(&format!("  now:     {state}"));
@@ -110,12 +107,6 @@ impl<'a> ErrorEvent<'a> {
     /// The event of an error.
     #[must_use]
     pub fn new(error: &'a Error, out: &Out) -> Self {
-        let mut causes = Vec::new();
-        let mut under = error.source();
-        while let Some(cause) = under {
-            causes.push(cause.to_string());
-            under = cause.source();
-        }
         Self {
             event: "error",
             code: error.code().name(),
@@ -123,7 +114,7 @@ impl<'a> ErrorEvent<'a> {
             message: error.message(),
             step: error.step_name(),
             host: error.host_name(),
-            causes,
+            causes: error.causes().collect(),
             now: error.state_now(),
             next: error.next_moves().iter().map(|next| out.typed_here(next)).collect(),
             problems: error.file_problems().iter().map(ProblemEvent::from).collect(),

@@ -17,7 +17,7 @@ use crate::units::HumanDuration;
 #[serde(deny_unknown_fields)]
 pub struct RunCommand {
     /// The program and its arguments. Everybody on the host can read them: never a secret.
-    argv: Vec<String>,
+    argv: Argv,
     /// What it reads from its standard input.
     #[serde(default)]
     stdin: Option<String>,
@@ -35,10 +35,46 @@ pub struct RunCommand {
     effect: Effect,
     /// The program that takes it back.
     #[serde(default)]
-    undo: Option<Vec<String>>,
+    undo: Option<Argv>,
     /// Why it cannot be taken back. One of `undo`, `irreversible` and `changes_nothing` is needed.
     #[serde(default)]
     irreversible: Option<String>,
+}
+
+/// A program and its arguments.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+struct Argv {
+    program: String,
+    arguments: Vec<String>,
+}
+
+impl TryFrom<Vec<String>> for Argv {
+    type Error = &'static str;
+    fn try_from(mut words: Vec<String>) -> Result<Self, Self::Error> {
+        if words.first().is_none_or(String::is_empty) {
+            return Err("a command begins with a program");
+        }
+        let arguments = words.split_off(1);
+        Ok(Self { program: words.swap_remove(0), arguments })
+    }
+}
+
+impl From<Argv> for Vec<String> {
+    fn from(argv: Argv) -> Self {
+        argv.words().map(str::to_owned).collect()
+    }
+}
+
+impl Argv {
+    fn words(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.program).chain(&self.arguments).map(String::as_str)
+    }
+
+    /// As a shell would be given it.
+    fn shown(&self) -> String {
+        shell_words::join(self.words())
+    }
 }
 
 fn root() -> String {
@@ -50,20 +86,15 @@ fn a_minute() -> HumanDuration {
 }
 
 impl RunCommand {
-    fn command(&self, argv: &[String]) -> Result<Command, Failure> {
-        let Some((program, arguments)) = argv.split_first() else {
-            return Err(Failure::NotStarted(
-                Error::new(codes::STEP_PARAMETERS, "the command is empty").state("nothing was changed"),
-            ));
-        };
-        let mut command = Command::new(program).args(arguments).within(self.within.get());
+    fn command(&self, argv: &Argv) -> Command {
+        let mut command = Command::new(&argv.program).args(&argv.arguments).within(self.within.get());
         if self.user != "root" {
             command = command.as_user(&self.user);
         }
         if let Some(stdin) = &self.stdin {
             command = command.stdin(stdin.as_str());
         }
-        Ok(command)
+        command
     }
 }
 
@@ -81,7 +112,7 @@ impl StepKind for RunCommand {
 
     fn way_back(&self) -> WayBack {
         match (&self.undo, &self.irreversible) {
-            (Some(argv), _) => WayBack::Compensate(format!("runs {}", shell_words::join(argv))),
+            (Some(argv), _) => WayBack::Compensate(format!("runs {}", argv.shown())),
             (None, Some(why)) => WayBack::Irreversible { why: why.clone() },
             (None, None) => WayBack::Irreversible { why: "the runbook names no way back".to_owned() },
         }
@@ -94,7 +125,7 @@ impl StepKind for RunCommand {
             Verdict::Fails => Observed::NotApplied {
                 change: Change {
                     summary: self.change.clone(),
-                    details: vec![format!("runs as {}: {}", self.user, shell_words::join(&self.argv))],
+                    details: vec![format!("runs as {}: {}", self.user, self.argv.shown())],
                 },
                 before: Before::default(),
             },
@@ -102,7 +133,7 @@ impl StepKind for RunCommand {
     }
 
     async fn apply(&self, hands: &Hands<'_>) -> Result<Outputs, Failure> {
-        let command = self.command(&self.argv)?;
+        let command = self.command(&self.argv);
         let _finished = hands.here()?.run(&command).await?.ok("the command failed")?;
         Ok(Outputs::new())
     }
@@ -117,7 +148,7 @@ impl StepKind for RunCommand {
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
         let Some(argv) = &self.undo else { return Ok(()) };
-        let command = self.command(argv)?;
+        let command = self.command(argv);
         let _finished = hands.here()?.run(&command).await?.ok("the way back failed")?;
         Ok(())
     }

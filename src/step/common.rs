@@ -15,10 +15,7 @@ use crate::workspace::PostgresConfig;
 
 /// The workspace's PostgreSQL instance.
 pub(super) fn instance<'a>(view: &View<'a>) -> Result<&'a PostgresConfig> {
-    view.workspace()
-        .postgres
-        .as_ref()
-        .ok_or_else(|| Error::new(codes::POSTGRES_NONE, "hactl.toml has no [postgres]").next("hactl check"))
+    view.workspace().instance()
 }
 
 /// The systemd unit of an instance, as Debian names it.

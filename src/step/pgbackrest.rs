@@ -187,7 +187,9 @@ impl Info {
     /// Reads what `pgbackrest info --output=json` printed for one stanza.
     pub(super) fn parse(value: serde_json::Value) -> Result<Self> {
         let odd = |why: String| {
-            Error::new(codes::PGBACKREST_ODD, format!("cannot understand pgbackrest info: {why}"))
+            Error::new(codes::PGBACKREST_ODD, format!("cannot understand pgbackrest info: {why}")).next(
+                "sudo -u postgres pgbackrest version    (on that host: what answers, and in which version)",
+            )
         };
         let stanzas: Vec<Self> = serde_json::from_value(value).map_err(|e| odd(e.to_string()))?;
         // Without a repository at all it prints an empty list.
@@ -242,7 +244,8 @@ pub(super) async fn info_of(host: &HostView<'_>, stanza: &Stanza) -> Result<Info
     info(host, stanza).await?.ok_or_else(|| {
         Error::new(codes::PGBACKREST_MISSING, "pgBackRest is not installed")
             .host(host.name())
-            .next("hactl plan    (shows the step that installs it)")
+            .next("hactl plan --dry-run    (shows the step that installs it)")
+            .next("sudo apt-get install pgbackrest    (on that host), then: hactl resume")
     })
 }
 

@@ -11,6 +11,7 @@ use crate::access::s3::S3Identity;
 use crate::access::{Command, Hands, Trial, TrialCommand, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
+use crate::name::HostName;
 use crate::units::HumanDuration;
 
 mod report;
@@ -91,6 +92,14 @@ impl PgBackRestBackup {
         Ok(Outputs::from([(output("label")?, OutputValue::String(backup.label.clone()))]))
     }
 
+    /// How another backup is taken, which is then the one that is looked at.
+    fn another(&self, host: &HostName) -> String {
+        let stanza = self.stanza.as_str();
+        format!(
+            "sudo -u postgres pgbackrest --stanza={stanza} --type=full backup    (on {host}), then: hactl resume"
+        )
+    }
+
     async fn wal_is_there(&self, trial: &Trial<'_>, info: &Info, backup: &Backup) -> Result<String> {
         let archive = info.current_archive().ok_or_else(|| unverified("the stanza has no archive"))?;
         let (Some(start), Some(stop)) = (&backup.archive.start, &backup.archive.stop) else {
@@ -110,7 +119,10 @@ impl PgBackRestBackup {
                     "the backup {} cannot be restored: it needs the WAL segment {segment}, which is not in the bucket",
                     backup.label
                 );
-                return Err(Error::new(codes::PGBACKREST_VERIFY, what));
+                return Err(Error::new(codes::PGBACKREST_VERIFY, what)
+                    .state("the backup is in the bucket, and cannot be restored; the database goes on")
+                    .next("see who removes objects from the bucket; keep every older backup")
+                    .next(self.another(trial.view().here()?.name())));
             }
         }
         Ok(format!("the {} WAL segments that it needs are in the bucket ({start} to {stop})", segments.len()))
@@ -253,8 +265,9 @@ impl StepKind for PgBackRestBackup {
         evidence.facts.push(report.vouches_for(&backup.label).map_err(|what| {
             Error::new(codes::PGBACKREST_VERIFY, what)
                 .host(host.name())
-                .state("the backup is in the bucket, and cannot be relied on")
-                .next("look after the bucket, then: hactl resume")
+                .state("the backup is in the bucket, and cannot be relied on; the database goes on")
+                .next("see who changes or removes objects of the bucket; keep every older backup")
+                .next(self.another(host.name()))
         })?);
         evidence.facts.push(self.wal_is_there(trial, &info, backup).await?);
         Ok(evidence)

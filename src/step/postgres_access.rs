@@ -88,6 +88,7 @@ async fn read(host: &HostView<'_>, path: String, edit: impl Fn(&str) -> String) 
             format!("PostgreSQL says that it reads {path}, which is not there"),
         )
         .host(host.name())
+        .next("put the file back before PostgreSQL is reloaded or started, then: hactl resume")
     })?;
     let is = String::from_utf8(seen.bytes)
         .map_err(|_| Error::new(codes::SSH_READ, format!("{path} is not UTF-8 text")).host(host.name()))?;

@@ -247,6 +247,7 @@ async fn round_trip(s3: &S3Trial) -> Result<String> {
         let (bucket, endpoint) = (&s3.settings().bucket, &s3.settings().endpoint);
         Error::new(codes::S3_ROUND_TRIP, format!("the bucket {bucket} at {endpoint} {what}"))
             .state("the bucket exists, and nothing of the trial is left in it")
+            .next("see who else writes there, and what stands between (a proxy, a cache), then: hactl resume")
     };
     let began = Instant::now();
     let object = s3.put("round-trip", &bytes, PutIf::Always).await?;

@@ -134,6 +134,20 @@ pub struct PostgresConfig {
     pub socket_dir: PathBuf,
 }
 
+impl Workspace {
+    /// The PostgreSQL instance, where a step needs one.
+    ///
+    /// # Errors
+    /// There is no `[postgres]`.
+    pub fn instance(&self) -> Result<&PostgresConfig> {
+        self.postgres.as_ref().ok_or_else(|| {
+            Error::new(codes::POSTGRES_NONE, "hactl.toml has no [postgres], and this step needs one")
+                .state("nothing was asked and nothing changed")
+                .next("write [postgres] with role, version and cluster into hactl.toml, then: hactl check")
+        })
+    }
+}
+
 impl PostgresConfig {
     /// The lowest major version that hactl can work with. Its checks read `pg_hba_file_rules.file_name` (16) and
     /// `archive_library` (15); its dumps and proofs begin their sessions with `transaction_timeout` (17). It is also the

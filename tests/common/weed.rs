@@ -184,6 +184,11 @@ impl Weed {
         self.folder.path().join("ca.pem")
     }
 
+    /// The files of its certificate and of that one's key.
+    pub(crate) fn certificate(&self) -> (PathBuf, PathBuf) {
+        (self.folder.path().join("server.pem"), self.folder.path().join("server.key"))
+    }
+
     /// Makes it stand still, or go on (`STOP`, `CONT`).
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);

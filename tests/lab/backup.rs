@@ -135,7 +135,25 @@ fn damage_in_the_bucket() {
     let ran = workspace.hactl(&["phase", "verify", "0"]);
     assert_eq!(ran.status, 1, "{ran}");
     assert!(words(&ran).contains("checksum invalid: 1") && words(&ran).contains(&label), "{ran}");
+    assert!(words(&ran).contains("error[pgbackrest::verify]"), "{ran}");
+    assert!(
+        words(&ran).contains("pgbackrest --stanza=main --type=full backup"),
+        "how another is taken: {ran}"
+    );
     lab.read("node-1", &format!("{raw} repo-put {object} < /tmp/kept"));
+    workspace.must(&["phase", "verify", "0"]);
+
+    // pgBackRest itself is gone, or something else stands in its place.
+    lab.read("node-1", "sudo mv /usr/bin/pgbackrest /usr/bin/kept");
+    let ran = workspace.hactl(&["phase", "verify", "0"]);
+    assert!(ran.status == 1 && words(&ran).contains("error[pgbackrest::missing]"), "{ran}");
+    assert!(words(&ran).contains("on node-1") && words(&ran).contains("apt-get install pgbackrest"), "{ran}");
+    let other = "printf '#!/bin/sh\\necho {}\\n' | sudo tee /usr/bin/pgbackrest && sudo chmod 755 /usr/bin/pgbackrest";
+    lab.read("node-1", other);
+    let ran = workspace.hactl(&["phase", "verify", "0"]);
+    assert!(ran.status == 1 && words(&ran).contains("error[pgbackrest::odd_answer]"), "{ran}");
+    assert!(words(&ran).contains("pgbackrest version"), "{ran}");
+    lab.read("node-1", "sudo mv /usr/bin/kept /usr/bin/pgbackrest");
     workspace.must(&["phase", "verify", "0"]);
 
     // The segment at which the backup ends: pgbackrest verify does not miss it.
@@ -149,6 +167,7 @@ fn damage_in_the_bucket() {
     let ran = workspace.hactl(&["phase", "verify", "0"]);
     assert_eq!(ran.status, 1, "{ran}");
     assert!(words(&ran).contains(&format!("needs the WAL segment {segment}")), "{ran}");
+    assert!(words(&ran).contains("error[pgbackrest::verify]"), "{ran}");
 }
 
 fn power_cuts() {

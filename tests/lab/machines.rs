@@ -257,7 +257,9 @@ fn one_hactl_at_a_time() {
     let lock = fs::File::open(format!("{}.lock", folder(&lab))).unwrap();
     lock.try_lock().unwrap();
     for line in [&["kill", "node-1"][..], &["snapshot", "one"], &["down"]] {
-        assert_eq!(lab.lab(line).status, 4, "{line:?} must be refused");
+        let ran = lab.lab(line);
+        assert_eq!(ran.status, 4, "{line:?} must be refused: {ran}");
+        assert!(ran.stderr.contains("error[lab::busy]") && ran.stderr.contains("fuser"), "{ran}");
     }
     drop(lock);
     assert_eq!(lab.read("node-1", "hostname"), "node-1");

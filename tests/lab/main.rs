@@ -16,14 +16,17 @@ mod cloud;
 mod common;
 mod health;
 mod init;
+mod installs;
 mod kills;
 mod machines;
 mod mirror;
+mod names;
 mod others;
 mod outside;
 mod phase0;
 mod proof;
 mod proof_fails;
+mod refusals;
 mod seal;
 mod secrets;
 mod sign;
@@ -59,6 +62,9 @@ const TESTS: &[&[Test]] = &[
     strings::TESTS,
     machines::TESTS,
     seal::TESTS,
+    installs::TESTS,
+    names::TESTS,
+    refusals::TESTS,
 ];
 
 /// Tests that measure what this computer can do, and so have it for themselves.

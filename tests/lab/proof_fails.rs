@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("proof_fails::on_a_missing_or_damaged_wal_segment_and_names_it", missing_segment),
     ("proof_fails::with_the_wrong_age_identity_and_says_so", wrong_identity),
     ("proof_fails::with_the_wrong_pass_phrase_and_says_so", wrong_pass),
+    ("proof_fails::where_the_copy_differs_or_has_no_room", differs_or_no_room),
 ];
 
 /// A workspace whose Phase 1 is the two proofs, so that they can be taken alone; all before them is done.
@@ -201,6 +202,47 @@ fn wrong_pass() {
             );
         });
     }
+    workspace.must(&["resume", "--yes"]);
+}
+
+fn differs_or_no_room() {
+    let lab = Lab::up("differs", Scene::SingleServer);
+    let workspace = before_the_proofs(&lab);
+
+    let scratch = "/var/lib/hactl-scratch";
+    lab.read("prover", &format!("sudo mkdir -p {scratch} && sudo mount -t tmpfs -o size=64m none {scratch}"));
+    fails(&workspace, RESTORE, "prove::space", &["on prover", "a restore needs", "make room under"]);
+    lab.read("prover", &format!("sudo umount {scratch}"));
+
+    // A block of a table goes bad on the server's disk, as disks do: no backup and no WAL tells of it.
+    psql(&lab, "cell", "CREATE TABLE rot AS SELECT repeat($$A$$, 100) AS t FROM generate_series(1, 10)");
+    psql(&lab, "cell", "CHECKPOINT");
+    let file = psql(&lab, "cell", "SELECT pg_relation_filepath($$rot$$)");
+    let flip = |from: &str, to: &str| {
+        let main = "/var/lib/postgresql/17/main";
+        lab.read(
+            "node-1",
+            &format!(
+                "sudo systemctl stop postgresql@17-main && \
+                 sudo -u postgres /usr/lib/postgresql/17/bin/pg_checksums --disable -D {main} >/dev/null && \
+                 sudo -u postgres env LC_ALL=C sed -i s/{from}/{to}/g {main}/{file} && \
+                 sudo systemctl start postgresql@17-main"
+            ),
+        );
+    };
+    flip("AAAAA", "BBBBB");
+    assert_eq!(psql(&lab, "cell", "SELECT DISTINCT left(t, 1) FROM rot"), "B");
+    let says = ["the restored copy is not what was there", "cell: ", "rot", "keep every backup"];
+    fails(&workspace, RESTORE, "prove::differs", &says);
+    flip("BBBBB", "AAAAA");
+    workspace.must(&["resume", "--yes"]);
+
+    let bucket = Bucket::of(&workspace);
+    let manifest = bucket.keys("").into_iter().filter(|key| key.ends_with("/manifest.json")).max().unwrap();
+    let good = bucket.get(&manifest);
+    bucket.put(&manifest, b"{}");
+    fails(&workspace, DUMP, "dump::odd", &["the manifest of the dump", "hactl-dump.service"]);
+    bucket.put(&manifest, &good);
     workspace.must(&["resume", "--yes"]);
 }
 

@@ -98,17 +98,21 @@ fn only_what_another_person_signed() {
 
     // Nobody's, the operator's own, and one that is for another text.
     mallory.signs(&here, request);
-    refused("a stranger's", 1, "allowed signers");
+    refused(
+        "a stranger's",
+        1,
+        "error[engine::signature]: the key that signed is not among the allowed signers",
+    );
     bob.signs(&here, request);
     refused("the operator's own", 5, "another person");
     let text = std::fs::read_to_string(here.path().join(request)).unwrap();
     write(here.path(), "append-node-1.approval.sig", &good);
     write(here.path(), request, &text.replace("appends a line", "reads a line"));
-    refused("another change", 1, "signature");
+    refused("another change", 1, "error[engine::signature]: the signature is not one of this text");
     write(here.path(), request, &text.replace("host = \"node-1\"", "host = \"node-2\""));
     refused("another host", 1, "signature");
     write(here.path(), request, &format!("{text}# and more\n"));
-    refused("another spelling", 2, "spelt");
+    refused("another spelling", 2, "error[engine::approval_text]: this is not a request");
     assert_eq!((lines(&lab, "node-1"), lines(&lab, "node-2")), ("0".to_owned(), "0".to_owned()));
 
     // Without a terminal nobody was asked, so no key is taken that was not named.

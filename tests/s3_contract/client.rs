@@ -1,10 +1,13 @@
 //! The client: reads, writes, and what each failure is called.
 
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use hactl::diagnostic::{Code, codes};
 use hactl::transport::s3::{
-    BucketState, Deadlines, Delete, PutIf, S3Client, S3Credential, S3Settings, Versioning,
+    BucketState, Deadlines, Delete, Faults, PutIf, S3Client, S3Credential, S3Settings, Versioning,
 };
 use hactl::units::Size;
 
@@ -21,6 +24,9 @@ pub(crate) const CASES: &[Case] = &[
     ("client::a_wrong_key_is_told_from_a_refusal", |weed| on_one_thread(wrong_key(weed))),
     ("client::a_certificate_of_another_authority_is_refused", |weed| on_one_thread(untrusted(weed))),
     ("client::a_server_that_is_away_is_unreachable", |weed| on_one_thread(away(weed))),
+    ("client::a_bucket_is_made_once_and_stays_while_it_is_full", |weed| on_one_thread(made_once(weed))),
+    ("client::a_plain_web_server_is_no_object_storage", |weed| on_one_thread(plain(weed))),
+    ("client::a_clock_that_is_far_off_is_named", |weed| on_one_thread(clock(weed))),
     ("client::an_unusable_authority_is_refused_before_connecting", |weed| on_one_thread(bad_ca(weed))),
 ];
 
@@ -188,4 +194,93 @@ async fn bad_ca(weed: &Weed) {
     }
     let endpoint = weed.settings("b").endpoint.replace("https", "http");
     assert_eq!(code(S3Settings { endpoint, ..weed.settings("b") }), codes::S3_SETTINGS);
+}
+
+async fn made_once(weed: &Weed) {
+    let client = made(weed, "made-once").await;
+    let error = client.create_bucket().await.unwrap_err();
+    assert_eq!(error.code(), codes::S3_BUCKET_TAKEN, "{error:?}");
+    assert!(error.next_moves()[0].contains("name another bucket"), "{error:?}");
+    client.put("k", b"x", PutIf::Always).await.unwrap();
+    let error = client.delete_bucket().await.unwrap_err();
+    assert_eq!(error.code(), codes::S3_BUCKET_KEPT, "{error:?}");
+    assert_eq!(client.get("k", Size(10)).await.unwrap(), b"x");
+    // An error of the server's that has no code of its own here.
+    let error = crate::client::client(weed, "No_Bucket's_Name").create_bucket().await.unwrap_err();
+    assert_eq!(error.code(), codes::S3_ANSWERED, "{error:?}");
+    assert!(error.to_string().contains("InvalidBucketName"), "{error:?}");
+}
+
+/// Python's own web server over TLS: it answers, and knows no object storage.
+struct Plain {
+    child: Child,
+    port: u16,
+}
+
+impl Plain {
+    fn start(weed: &Weed, folder: &Path) -> Self {
+        const SERVER: &str = "import http.server, ssl, sys\n\
+            server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), http.server.SimpleHTTPRequestHandler)\n\
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n\
+            context.load_cert_chain(sys.argv[1], sys.argv[2])\n\
+            server.socket = context.wrap_socket(server.socket, server_side=True)\n\
+            print(server.server_port, flush=True)\n\
+            server.serve_forever()\n";
+        let (certificate, key) = weed.certificate();
+        let mut child = Command::new("python3")
+            .args(["-c", SERVER])
+            .args([certificate, key])
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        Self { child, port: port.trim().parse().unwrap() }
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn plain(weed: &Weed) {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = Plain::start(weed, folder.path());
+    let endpoint = format!("https://127.0.0.1:{}", plain.port);
+    let settings = S3Settings { endpoint, ..weed.settings("b") };
+    let client = S3Client::new(settings, &credential("writer"), Deadlines::default()).unwrap();
+    for error in [
+        client.create_bucket().await.unwrap_err(),
+        client.put("k", b"x", PutIf::Always).await.unwrap_err(),
+        client.delete("k", Delete::Newest).await.unwrap_err(),
+    ] {
+        assert_eq!(error.code(), codes::S3_UNSUPPORTED, "{error:?}");
+        assert_eq!(error.state_now(), Some("this was not done"));
+        assert!(error.next_moves()[0].contains("speak S3"), "{error:?}");
+    }
+}
+
+async fn clock(weed: &Weed) {
+    let faults = Faults::default();
+    let client = S3Client::with_faults(
+        weed.settings("clock"),
+        &credential("writer"),
+        Deadlines::default(),
+        Some(&faults),
+    )
+    .unwrap();
+    client.create_bucket().await.unwrap();
+    faults.clock_is_ahead(Duration::from_secs(2 * 60 * 60));
+    // A read would be signed again with the server's time, which the refusal tells; a write is sent once.
+    let error = client.put("k", b"x", PutIf::Always).await.unwrap_err();
+    assert_eq!(error.code(), codes::S3_CLOCK, "{error:?}");
+    assert_eq!(error.state_now(), Some("this was not done"));
+    assert_eq!(error.next_moves(), ["set this machine's clock: timedatectl"]);
+    assert_eq!(crate::client::client(weed, "clock").head("k").await.unwrap(), None);
 }

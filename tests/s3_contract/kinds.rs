@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     ("kinds::a_bucket_that_exists_is_only_completed", |weed| on_one_thread(existing(weed))),
     ("kinds::a_bucket_that_holds_something_is_kept", |weed| on_one_thread(full(weed))),
     ("kinds::every_fault_of_making_a_bucket_ends_in_the_same_bucket", |weed| on_one_thread(faults(weed))),
+    ("kinds::what_comes_back_otherwise_than_it_was_written_is_named", |weed| on_one_thread(otherwise(weed))),
     ("kinds::what_a_killed_trial_left_is_swept", |weed| on_one_thread(leftovers(weed))),
     ("kinds::a_restore_credential_is_seen_to_be_refused", |weed| on_one_thread(restorer(weed))),
     ("kinds::a_restore_credential_that_can_write_fails", |weed| on_one_thread(careless(weed))),
@@ -138,6 +139,33 @@ async fn faults(weed: &Weed) {
     bench.apply(&kind).await.unwrap();
     assert_eq!(bench.faults.waiting(), 0);
     bench.verify(&kind).await.unwrap();
+}
+
+async fn otherwise(weed: &Weed) {
+    let bench = Bench::new(weed, "kind-otherwise", "restorer");
+    let kind = S3Bucket::default();
+    bench.apply(&kind).await.unwrap();
+    // Somebody else writes to the same place between the write and the read.
+    bench.faults.on_next_to("round-trip", "GET", Fault::Held);
+    let meddler = async {
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        let written = loop {
+            let there = bench.outside.list("hactl-trial/", 10).await.unwrap().objects;
+            if let Some(object) = there.into_iter().find(|o| o.key.contains("round-trip")) {
+                break object.key;
+            }
+            assert!(tokio::time::Instant::now() < until, "nothing was written");
+        };
+        bench.outside.put(&written, b"something else", PutIf::Always).await.unwrap();
+        bench.faults.release();
+    };
+    let (verified, ()) = tokio::join!(bench.verify(&kind), meddler);
+    let error = verified.unwrap_err();
+    assert_eq!(error.code(), codes::S3_ROUND_TRIP, "{error:?}");
+    assert!(error.to_string().contains("kind-otherwise"), "{error}");
+    assert!(error.next_moves()[0].contains("hactl resume"), "{error:?}");
+    bench.verify(&kind).await.unwrap();
+    is_clean(&bench.outside).await;
 }
 
 async fn leftovers(weed: &Weed) {

@@ -58,6 +58,7 @@ mod keys;
 mod owner;
 mod quiet;
 mod reads;
+mod refusals;
 mod writes;
 
 fn main() -> ExitCode {
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         owner::TESTS,
         gates::TESTS,
         cut::TESTS,
+        refusals::TESTS,
         writes::TESTS,
     ]
     .into_iter()

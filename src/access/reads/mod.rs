@@ -100,6 +100,8 @@ impl<'a> HostView<'a> {
     fn odd(&self, what: &str, said: &str) -> Error {
         let said: String = said.chars().take(200).collect();
         let said = crate::redact::sanitize_for_terminal(&said);
-        Error::new(codes::SSH_ODD_ANSWER, format!("cannot understand {what}: {said:?}")).host(self.name())
+        Error::new(codes::SSH_ODD_ANSWER, format!("cannot understand {what}: {said:?}"))
+            .host(self.name())
+            .next("see on the host what answers in that program's place (type -a), then: hactl doctor")
     }
 }

@@ -69,11 +69,11 @@ impl PgAccess {
                 codes::POSTGRES_NO_ROLE,
                 format!("PostgreSQL does not let the role {MONITOR} in: {said}"),
             )
-            .next("hactl plan    (shows the step that makes the role)")),
+            .next("hactl plan --dry-run    (shows the steps that make the role and let it in)")),
             Self::Moving(said) => Err(Self::moving(&said)),
             Self::NoServer(said) => {
                 Err(Error::new(codes::POSTGRES_DOWN, format!("no PostgreSQL answers: {said}"))
-                    .next("hactl doctor"))
+                    .next("hactl doctor    (says whether it runs, and how it is started)"))
             }
         }
     }
@@ -173,9 +173,7 @@ impl HostView<'_> {
     /// # Errors
     /// As [`Self::postgres`].
     pub async fn postgres_now(&self, database: &str) -> Result<PgAccess> {
-        let Some(instance) = &self.world().workspace().postgres else {
-            return Err(Error::new(codes::POSTGRES_NONE, "hactl.toml has no [postgres]").next("hactl check"));
-        };
+        let instance = self.world().workspace().instance()?;
         let at = PgAt {
             socket_dir: instance.socket_dir.display().to_string(),
             port: instance.port,

@@ -116,9 +116,7 @@ impl HostView<'_> {
         sql: &'static str,
         variables: &[(&str, &str)],
     ) -> Result<T> {
-        if self.world().workspace().postgres.is_none() {
-            return Err(Error::new(codes::POSTGRES_NONE, "hactl.toml has no [postgres]").next("hactl check"));
-        }
+        self.world().workspace().instance()?;
         let psql = Psql::new("postgres", sql);
         let psql = variables.iter().fold(psql, |psql, (name, value)| psql.set(*name, *value));
         let psql = psql
@@ -140,7 +138,7 @@ impl HostView<'_> {
                     if !self.postgres_is_moving().await? {
                         return Err(Error::new(codes::POSTGRES_DOWN, said)
                             .host(self.name())
-                            .next("hactl doctor"));
+                            .next("hactl doctor    (says whether it runs, and how it is started)"));
                     }
                     if Instant::now() >= until {
                         return Err(PgAccess::moving(&said).host(self.name()));

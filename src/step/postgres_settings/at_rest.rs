@@ -41,7 +41,8 @@ pub(super) async fn restore(
         Failure::NotStarted(
             Error::new(codes::POSTGRES_DOWN, format!("the server does not run, and there is no {path}"))
                 .host(host.name())
-                .state("nothing was changed"),
+                .state("nothing was changed")
+                .next(format!("is this the data folder? sudo pg_lsclusters   (on {})", host.name())),
         )
     })?;
     let text = String::from_utf8_lossy(&seen.bytes).into_owned();

@@ -256,7 +256,9 @@ impl<'a> Prover<'a> {
             return Ok(());
         }
         let what = format!("a restore needs {}, and {} are free", bytes(needed), bytes(available));
-        Err(Error::new(codes::PROVE_SPACE, what).host(self.name()).state("nothing was restored"))
+        Err(Error::new(codes::PROVE_SPACE, what).host(self.name()).state("nothing was restored").next(
+            format!("make room under /var/lib/hactl-scratch on {} (df -h), then: hactl resume", self.name()),
+        ))
     }
 
     /// How the throwaway was kept apart, in words.

@@ -126,13 +126,17 @@ fn said(status: u16, code: Option<&str>, message: Option<&str>, doing: Doing) ->
         Some("NoSuchBucket") => return Meaning::new(codes::S3_NO_BUCKET, words),
         Some("NoSuchKey" | "NoSuchVersion") => return Meaning::new(codes::S3_NO_OBJECT, words),
         Some("BucketAlreadyExists" | "BucketAlreadyOwnedByYou") => {
-            return Meaning::new(codes::S3_BUCKET_TAKEN, words);
+            return Meaning::new(codes::S3_BUCKET_TAKEN, words)
+                .next("name another bucket in [s3] of hactl.toml, then: hactl check");
         }
-        Some("BucketNotEmpty") => return Meaning::new(codes::S3_BUCKET_KEPT, words),
+        Some("BucketNotEmpty") => {
+            return Meaning::new(codes::S3_BUCKET_KEPT, words)
+                .next("empty it first, if nobody needs what it holds");
+        }
         Some("PreconditionFailed") => return Meaning::new(codes::S3_PRECONDITION, words),
         // Another request for the same name is under way, and which of the two holds is not known yet.
         Some("ConditionalRequestConflict") => return Meaning::new(doing.unanswered(), words),
-        Some("NotImplemented" | "MethodNotAllowed") => return Meaning::new(codes::S3_UNSUPPORTED, words),
+        Some("NotImplemented" | "MethodNotAllowed") => return unsupported(words),
         // Whatever else it says, its status decides.
         Some(_) | None => {}
     }
@@ -140,11 +144,17 @@ fn said(status: u16, code: Option<&str>, message: Option<&str>, doing: Doing) ->
         401 | 403 => Meaning::new(codes::S3_DENIED, format!("access denied, {words}")),
         404 => Meaning::new(codes::S3_NO_OBJECT, words),
         412 => Meaning::new(codes::S3_PRECONDITION, words),
-        405 | 501 => Meaning::new(codes::S3_UNSUPPORTED, words),
+        405 | 501 => unsupported(words),
         // A server that fails while it works may have done it, as may one behind a proxy that gave up.
         500.. => Meaning::new(doing.unanswered(), words),
-        _ => Meaning::new(codes::S3_ANSWERED, words),
+        _ => Meaning::new(codes::S3_ANSWERED, words)
+            .next("compare endpoint, region and bucket in [s3] with the server's"),
     }
+}
+
+fn unsupported(words: String) -> Meaning {
+    Meaning::new(codes::S3_UNSUPPORTED, words)
+        .next("does the endpoint in [s3] speak S3? compare it with the provider's")
 }
 
 /// The connection failed: before it stood, where that can be told, or some time after.

@@ -36,7 +36,10 @@ pub(super) fn clients(
     if let Some(faults) = faults {
         http = SharedHttpClient::new(Faulty::new(http, faults.clone()));
     }
-    let base = config(settings, credential, deadlines).http_client(http);
+    let mut base = config(settings, credential, deadlines).http_client(http);
+    if let Some(faults) = faults {
+        base = base.time_source(faults.clone());
+    }
     let reads = base.clone().retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS)).build();
     let writes = base.retry_config(RetryConfig::disabled()).build();
     Ok((Client::from_conf(reads), Client::from_conf(writes)))

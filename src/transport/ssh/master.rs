@@ -98,12 +98,19 @@ impl Live {
             self.session.request_port_forward(ForwardType::Local, local.as_path(), Path::new(remote));
         match timeout(LOCAL, request).await {
             Ok(Ok(())) => Ok(local),
-            Ok(Err(e)) => Err(Error::new(codes::SSH_CONTROL, format!("cannot forward {remote}"))
-                .host(&host.name)
-                .source(e)),
+            // It listens on this machine: what fails is the connection's own process, which is gone or ends.
+            Ok(Err(e)) => {
+                Err(Error::new(codes::SSH_LOST, format!("cannot forward {remote}: the connection ended"))
+                    .host(&host.name)
+                    .state("nothing was asked")
+                    .source(e)
+                    .next("hactl doctor"))
+            }
             Err(_elapsed) => {
                 Err(Error::new(codes::SSH_DEADLINE, format!("forwarding {remote} took too long"))
-                    .host(&host.name))
+                    .host(&host.name)
+                    .state("nothing was asked")
+                    .next("hactl doctor"))
             }
         }
     }
@@ -255,8 +262,9 @@ async fn connect(way: &Way<'_>) -> Result<Live> {
     let failed = |e: std::io::Error| {
         Error::new(codes::SSH_RUNTIME, "cannot run ssh")
             .host(&host.name)
+            .state("nothing was sent")
             .source(e)
-            .next("install openssh-client")
+            .next("install OpenSSH's client here (Debian: openssh-client)")
     };
     way.clear();
     let mut ssh = tokio::process::Command::new("ssh");

@@ -144,7 +144,10 @@ fn too_much(host: &Host, limit: usize) -> Error {
 
 fn late(host: &Host, within: Duration) -> Error {
     let what = format!("no answer within {} s", within.as_secs());
-    Error::new(codes::SSH_DEADLINE, what).host(&host.name).next("hactl doctor")
+    Error::new(codes::SSH_DEADLINE, what)
+        .host(&host.name)
+        .state("the host was only asked")
+        .next("look there at what hangs (ps, dmesg), then: hactl doctor")
 }
 
 fn odd(host: &Host, said: &str) -> Error {

@@ -41,7 +41,10 @@ impl Runtime {
         };
         made().map_err(|e| {
             let what = format!("cannot make a directory for connections in {}", base.display());
-            Error::new(codes::SSH_RUNTIME, what).source(e).next("set XDG_RUNTIME_DIR to a directory of yours")
+            Error::new(codes::SSH_RUNTIME, what)
+                .state("nothing was sent")
+                .source(e)
+                .next("set XDG_RUNTIME_DIR to a directory of yours")
         })
     }
 
@@ -58,9 +61,10 @@ impl Runtime {
         };
         match written() {
             Ok(()) => Ok(path),
-            Err(e) => {
-                Err(Error::new(codes::SSH_RUNTIME, format!("cannot write {}", path.display())).source(e))
-            }
+            Err(e) => Err(Error::new(codes::SSH_RUNTIME, format!("cannot write {}", path.display()))
+                .state("nothing was sent")
+                .source(e)
+                .next("look after the disk under it (df)")),
         }
     }
 
@@ -73,7 +77,9 @@ impl Runtime {
         };
         made().map_err(|e| {
             Error::new(codes::SSH_RUNTIME, format!("cannot make a directory in {}", self.dir.display()))
+                .state("nothing was sent")
                 .source(e)
+                .next("look after the disk under it (df)")
         })
     }
 }
