@@ -68,9 +68,8 @@ impl Found {
 
     fn fail(what: impl Into<String>, error: &Error) -> Self {
         // An error that sends the operator here says nothing new here.
-        let next = error.next_moves().iter().filter(|next| !next.starts_with("hactl doctor"));
-        let found =
-            Self { next: next.cloned().collect(), ..Self::new(what, Verdict::Fail, error.one_line()) };
+        let next = error.next_moves().into_iter().filter(|next| !next.starts_with("hactl doctor"));
+        let found = Self { next: next.collect(), ..Self::new(what, Verdict::Fail, error.one_line()) };
         if error.code() == codes::SSH_UNREACHABLE {
             found.next("is it up? does sshd listen? are address and port right?")
         } else {

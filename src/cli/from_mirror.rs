@@ -184,7 +184,7 @@ async fn at_hand(workspace: &Workspace, brought: &Brought, url: &MirrorUrl) -> R
             Ok(secret) if name == "[age] identity" => brought.open_digest_key(&secret)?,
             Ok(_) => {}
             Err(error) => {
-                let mut next: Vec<_> = error.next_moves().to_vec();
+                let mut next = error.next_moves();
                 if next.is_empty() {
                     next.push(how_to_have(&reference, &workspace.root));
                 }

@@ -64,6 +64,27 @@ impl Code {
         self.exit
     }
 
+    /// What to type next where the error itself does not say it.
+    #[must_use]
+    pub fn next(self) -> &'static str {
+        match self.name.split_once("::").map_or(self.name, |(part, _)| part) {
+            "io" | "journal" | "lock" | "evidence" => {
+                "look after that file and its disk (ls -l, df), then the same command again"
+            }
+            "file" | "workspace" | "runbook" => "hactl check",
+            "s3" if self == S3_SETTINGS => "mend [s3] in hactl.toml, then: hactl check",
+            "secret" => "hactl doctor    (says which secrets are at hand), then the same command again",
+            "ssh" | "postgres" | "pgbackrest" | "s3" | "mirror" | "hcloud" => {
+                "hactl doctor, then the same command again"
+            }
+            "attempt" | "prove" | "dump" | "step" => "look after that, then: hactl resume",
+            "lab" => "hactl lab status",
+            "init" => "hactl init --help    (every answer can be a flag)",
+            "internal" => "hactl status; and report it, with the line above",
+            _command => "hactl status",
+        }
+    }
+
     /// What the code means, in one sentence.
     #[must_use]
     pub fn meaning(self) -> &'static str {
@@ -306,5 +327,12 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), ALL.len());
         assert!(ALL.iter().all(|c| c.meaning().len() > 10));
+        // A part of the table that is new has to be thought of.
+        let general =
+            ["usage", "no_run", "nothing_to_verify", "nothing_to_roll_back", "phase_order", "no_proof"];
+        let general = [&general[..], &["yes_in_production", "interrupted"]].concat();
+        for code in ALL.iter().filter(|code| code.next() == "hactl status") {
+            assert!(general.contains(&code.name()) || code.name().starts_with("engine::"), "{code}");
+        }
     }
 }

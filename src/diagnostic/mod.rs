@@ -194,10 +194,13 @@ impl Error {
         &self.0.problems
     }
 
-    /// The commands or sentences that say what to do next.
+    /// The commands or sentences that say what to do next: those that were given, else that of the code.
     #[must_use]
-    pub fn next_moves(&self) -> &[String] {
-        &self.0.next
+    pub fn next_moves(&self) -> Vec<String> {
+        if self.0.next.is_empty() {
+            return vec![self.0.code.next().to_owned()];
+        }
+        self.0.next.clone()
     }
 
     /// The state sentence, if there is one.

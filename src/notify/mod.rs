@@ -100,7 +100,7 @@ impl News {
             host: error.host_name().map(ToOwned::to_owned),
             code: Some(error.code().name().to_owned()),
             now: error.state_now().map(ToOwned::to_owned),
-            next: error.next_moves().to_vec(),
+            next: error.next_moves(),
         }
     }
 }

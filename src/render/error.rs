@@ -50,7 +50,7 @@ pub fn text(error: &Error, look: Look, out: &Out) -> String {
         let _ = writeln!(text, "{}", words::wrap(&line, width, 11));
     }
     for next in error.next_moves() {
-        let _ = writeln!(text, "{}", out.next_move("  next:    ", &words::clean(next)));
+        let _ = writeln!(text, "{}", out.next_move("  next:    ", &words::clean(&next)));
     }
     text
 }

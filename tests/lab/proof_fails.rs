@@ -214,22 +214,18 @@ fn differs_or_no_room() {
     fails(&workspace, RESTORE, "prove::space", &["on prover", "a restore needs", "make room under"]);
     lab.read("prover", &format!("sudo umount {scratch}"));
 
-    // A block of a table goes bad on the server's disk, as disks do: no backup and no WAL tells of it.
+    // A block of a table goes bad on the server's disk, where no checksum tells of it: no backup and no WAL does.
     psql(&lab, "cell", "CREATE TABLE rot AS SELECT repeat($$A$$, 100) AS t FROM generate_series(1, 10)");
     psql(&lab, "cell", "CHECKPOINT");
     let file = psql(&lab, "cell", "SELECT pg_relation_filepath($$rot$$)");
-    let flip = |from: &str, to: &str| {
-        let main = "/var/lib/postgresql/17/main";
-        lab.read(
-            "node-1",
-            &format!(
-                "sudo systemctl stop postgresql@17-main && \
-                 sudo -u postgres /usr/lib/postgresql/17/bin/pg_checksums --disable -D {main} >/dev/null && \
-                 sudo -u postgres env LC_ALL=C sed -i s/{from}/{to}/g {main}/{file} && \
-                 sudo systemctl start postgresql@17-main"
-            ),
-        );
+    let main = "/var/lib/postgresql/17/main";
+    let at_rest = |run: &str| {
+        let (stop, start) =
+            ("sudo systemctl stop postgresql@17-main", "sudo systemctl start postgresql@17-main");
+        lab.read("node-1", &format!("{stop} && sudo -u postgres {run} && {start}"));
     };
+    let flip = |from: &str, to: &str| at_rest(&format!("env LC_ALL=C sed -i s/{from}/{to}/g {main}/{file}"));
+    at_rest(&format!("/usr/lib/postgresql/17/bin/pg_checksums --disable -D {main}"));
     flip("AAAAA", "BBBBB");
     assert_eq!(psql(&lab, "cell", "SELECT DISTINCT left(t, 1) FROM rot"), "B");
     let says = ["the restored copy is not what was there", "cell: ", "rot", "keep every backup"];

@@ -107,7 +107,7 @@ async fn a_host_that_the_intent_does_not_name_is_not_changed() {
         Cleared::without_gate(Gate::None, place(), Digest::ZERO, Change::default(), Before::default())
             .unwrap();
     let one = HostName::new("node-1").unwrap();
-    let intent = journal.intend(cleared, vec![one.clone()]).unwrap();
+    let intent = journal.intend(cleared, vec![one.clone()]).await.unwrap();
     let hands = world.hands(&intent);
     let failure = hands.on(&HostName::new("node-2").unwrap()).unwrap_err();
     assert_eq!(failure.error().code(), codes::ATTEMPT_OTHER_HOST, "{failure:?}");
