@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use super::exec::{Tool, io, wait_until};
 use super::state::LabName;
-use super::{cgroup, machine, network};
+use super::{cgroup, machine, network, seal};
 use crate::diagnostic::{Error, Result, codes};
 
 /// How long killed processes may take to be gone.
@@ -24,13 +24,14 @@ pub(crate) fn remove(name: &LabName, dir: &Path) -> Result<()> {
             .state("what could be removed is gone; the rest is still there")
             .next(format!("hactl lab down --name {name}    (again; running it twice does no harm)"))
     };
-    if processes(name).contains(&getpid()) {
+    // Where it is sealed, namespaces and their processes are hidden from it, and only half of the lab would go.
+    if seal::is_sealed() || processes(name).contains(&getpid()) {
         return Err(Error::new(
             codes::LAB_LEFTOVERS,
-            format!("lab {name} could not be removed: this hactl runs inside it"),
+            format!("lab {name} could not be removed: this hactl runs inside a lab"),
         )
         .state("nothing of it was touched")
-        .next(format!("from outside it: hactl lab down --name {name}")));
+        .next(format!("outside of it: hactl lab down --name {name}")));
     }
     let gone = wait_until(DEATH, || {
         let alive = processes(name);

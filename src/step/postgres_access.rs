@@ -129,7 +129,16 @@ impl StepKind for PostgresAccess {
 
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
         let mut findings = Findings::default();
-        for error in view.here()?.postgres_access_errors().await? {
+        let host = view.here()?;
+        let errors = match host.postgres_access_errors().await {
+            Ok(errors) => errors,
+            Err(error) => {
+                // PostgreSQL's own words about a file that is gone name no way on.
+                files(&host).await?;
+                return Err(error);
+            }
+        };
+        for error in errors {
             findings.block(format!(
                 "PostgreSQL takes no change of its access files because of a mistake in them: {error}"
             ));

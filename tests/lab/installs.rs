@@ -42,7 +42,10 @@ fn killed(workspace: &Workspace<'_>, args: &[&str], signal: &str) {
         !ours(workspace.lab).is_empty()
     });
     // A group of its own, with all that it started.
-    let kill = format!("sudo kill -{signal} -- -$(pgrep -x timeout)");
+    let kill = format!(
+        "for _ in $(seq 200); do group=$(ps -o pgid= -C apt-get | head -n 1 | tr -d ' '); \
+         [ -z \"$group\" ] || break; sleep 0.05; done; sudo kill -{signal} -- \"-$group\""
+    );
     workspace.lab.read("node-1", &kill);
     let ran = running.end();
     assert_ne!(ran.status, 0, "it was not killed in time: {ran}");

@@ -47,11 +47,17 @@ fn whatever_they_hold() {
     let lab = Lab::up("names", Scene::SingleServer);
     let names = hostile();
     let (mut inside, mut databases) = (String::new(), String::new());
-    // pgBackRest keeps the names of databases as lines of a file, and its backup of one with a line break is invalid.
-    let kept = names.iter().filter(|name| !name.contains(char::is_control)).count();
+    // The names of databases too, but for those that a backup could not hold: pgBackRest keeps them as lines of a file.
+    // Each takes its time, so those that differ in who would trip over them.
+    let kept = [
+        "-d postgres",
+        "it's \"quoted\"",
+        "$$ $tag$ $(touch /tmp/executed)",
+        "host=127.0.0.1 port=9 dbname=postgres",
+    ];
     for (number, plain) in names.iter().enumerate() {
         let name = quoted(plain);
-        if !plain.contains(char::is_control) {
+        if kept.contains(&plain.as_str()) {
             let _ = writeln!(databases, "CREATE DATABASE {name} TEMPLATE odd;");
         }
         let _ = writeln!(
@@ -76,9 +82,9 @@ fn whatever_they_hold() {
         let shown = workspace.must(&["proof", "show", proof, "--output", "json"]).stdout;
         let shown: serde_json::Value = serde_json::from_str(shown.lines().next().unwrap()).unwrap();
         let facts = shown.to_string();
-        assert!(facts.matches(&format!("{rows} rows")).count() > kept, "{proof}: {facts}");
+        assert!(facts.matches(&format!("{rows} rows")).count() > kept.len(), "{proof}: {facts}");
     }
-    assert_eq!(psql(&lab, "postgres", "SELECT count(*) FROM pg_database WHERE datname ~ $$executed$$"), "3");
+    assert_eq!(psql(&lab, "postgres", "SELECT count(*) FROM pg_database WHERE datname ~ $$executed$$"), "1");
     for node in ["node-1", "prover"] {
         lab.read(node, "test ! -e /tmp/executed && test ! -e /executed");
     }

@@ -1,5 +1,6 @@
 //! The owner file: a host takes changes from the journal that it knows, and from nobody else.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -260,9 +261,11 @@ async fn claims_of_a_new_process_that_arrive_together_are_all_taken() {
     let command = sh("true");
     let ids: Vec<_> = (2..).map(attempt).take(TOGETHER).collect();
     let claims = futures_util::future::join_all(ids.iter().map(|id| ssh.perform(&host, id, 1, &command)));
+    let inode = std::fs::metadata(scene.sshd.root().join("lock")).unwrap().ino();
     let arrived = || {
-        let entries = std::fs::read_dir(scene.sshd.root()).unwrap().flatten();
-        entries.filter(|e| e.file_name().to_string_lossy().starts_with("hactl-in.")).count()
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let waits = |line: &&str| line.contains(" -> FLOCK ") && line.contains(&format!(":{inode} "));
+        locks.lines().filter(waits).count()
     };
     let let_go = async {
         until("all have arrived", || arrived() == TOGETHER).await;
