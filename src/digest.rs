@@ -43,6 +43,11 @@ impl Digest {
     /// What stands before the first record of a journal.
     pub const ZERO: Self = Self([0; 32]);
 
+    /// Its bytes, as the key of other digests.
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The 64 hexadecimal digits, without an allocation.
     #[must_use]
     pub fn hex(&self) -> [u8; 64] {

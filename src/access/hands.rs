@@ -16,7 +16,7 @@ use super::reads::HostView;
 use super::s3::{S3Hands, S3Identity};
 use crate::diagnostic::{Error, codes};
 use crate::journal::Warrant;
-use crate::journal::record::Before;
+use crate::journal::record::{Before, Outputs};
 use crate::name::{HostName, OutputName};
 use crate::sealed::Sealing;
 use crate::step::Failure;
@@ -31,6 +31,8 @@ pub(crate) struct Grounds {
     pub(crate) hosts: Vec<HostName>,
     /// What was seen before.
     pub(crate) before: Option<Before>,
+    /// What the journal holds of what was made.
+    pub(crate) outputs: Outputs,
 }
 
 /// Numbers the commands of an attempt, host by host, and passes them on.
@@ -59,6 +61,10 @@ impl Attempting {
 
     pub(super) fn attempt(&self) -> &AttemptId {
         &self.grounds.attempt
+    }
+
+    pub(super) fn outputs(&self) -> &Outputs {
+        &self.grounds.outputs
     }
 
     /// Refuses a host that the record does not name.
@@ -124,7 +130,12 @@ impl Grounds {
             place_host: warrant.place().host.clone(),
             label: warrant.label(),
         };
-        Self { attempt, hosts: warrant.hosts().to_vec(), before: warrant.before().cloned() }
+        Self {
+            attempt,
+            hosts: warrant.hosts().to_vec(),
+            before: warrant.before().cloned(),
+            outputs: warrant.outputs().clone(),
+        }
     }
 }
 
@@ -143,6 +154,12 @@ impl<'a> Hands<'a> {
     #[must_use]
     pub fn attempt(&self) -> &AttemptId {
         self.attempting.attempt()
+    }
+
+    /// What the journal holds of what was made: for an undo, what is to be taken back.
+    #[must_use]
+    pub fn outputs(&self) -> &Outputs {
+        self.attempting.outputs()
     }
 
     /// The view, where a host outside the intent is to be read.

@@ -5,23 +5,29 @@
 //! becomes of a request, the object is looked for by name and label before it is asked for again, so there is never a
 //! second one; and only what carries the labels of the very run is ever deleted.
 
-use std::cell::Cell;
+pub(crate) mod project;
+
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
+use self::project::{KnownProject, token_digest, vouch};
 use crate::diagnostic::{Code, Error, Result, codes};
+use crate::digest::Digest;
 use crate::event::{Event, Listener};
 use crate::journal::record::Place;
 use crate::name::{FleetName, RunId};
 use crate::redact::Redactor;
 use crate::step::Failure;
 use crate::transport::hcloud::{Action, Actions, Deadlines, HcloudClient, HcloudSettings, Head, Resource};
+use crate::waiting::{Await, awaited};
 use crate::workspace::{HcloudConfig, Workspace};
 
 /// The label that says which fleet an object belongs to.
@@ -40,7 +46,11 @@ pub(crate) struct HcloudAccess {
     root: PathBuf,
     redactor: Rc<Redactor>,
     deadlines: Deadlines,
-    client: OnceCell<HcloudClient>,
+    client: OnceCell<(HcloudClient, Digest)>,
+    /// What the journal says of the project.
+    known: RefCell<KnownProject>,
+    /// Was the token's project seen to be that one?
+    vouched: Cell<bool>,
 }
 
 impl HcloudAccess {
@@ -51,6 +61,8 @@ impl HcloudAccess {
             redactor,
             deadlines: Deadlines::default(),
             client: OnceCell::new(),
+            known: RefCell::default(),
+            vouched: Cell::new(false),
         })
     }
 
@@ -64,11 +76,24 @@ impl HcloudAccess {
     }
 
     pub(crate) async fn view(&self, fleet: &FleetName) -> Result<HcloudView> {
-        let client = self.client.get_or_try_init(|| self.connect()).await?.clone();
-        Ok(HcloudView { client, fleet: fleet.clone() })
+        let (client, token) = self.client.get_or_try_init(|| self.connect(fleet)).await?.clone();
+        let view = HcloudView { client, fleet: fleet.clone(), token };
+        let known = self.known.borrow().clone();
+        if !self.vouched.get() && !known.is_empty() {
+            vouch(&view, &known).await?;
+            self.vouched.set(true);
+        }
+        Ok(view)
     }
 
-    async fn connect(&self) -> Result<HcloudClient> {
+    /// What the journal knows of the project by now; nothing more is wanted where the token was found to open it.
+    pub(crate) fn know(&self, known: impl FnOnce() -> KnownProject) {
+        if !self.vouched.get() {
+            self.known.replace(known());
+        }
+    }
+
+    async fn connect(&self, fleet: &FleetName) -> Result<(HcloudClient, Digest)> {
         let token = self.config.token.resolve("cloud token", &self.root, &self.redactor).await?;
         let ca_pem = match &self.config.ca {
             None => None,
@@ -78,7 +103,8 @@ impl HcloudAccess {
             })?),
         };
         let settings = HcloudSettings { endpoint: self.config.endpoint.clone(), ca_pem };
-        HcloudClient::new(settings, &token, self.deadlines)
+        let digest = token_digest(fleet, &self.config.endpoint, &token);
+        Ok((HcloudClient::new(settings, &token, self.deadlines)?, digest))
     }
 }
 
@@ -98,9 +124,16 @@ pub enum Owner {
 pub struct HcloudView {
     client: HcloudClient,
     fleet: FleetName,
+    token: Digest,
 }
 
 impl HcloudView {
+    /// A keyed digest of the token, by which the journal knows the project again.
+    #[must_use]
+    pub fn token(&self) -> Digest {
+        self.token
+    }
+
     /// Where the API is.
     #[must_use]
     pub fn endpoint(&self) -> &str {
@@ -159,14 +192,18 @@ impl HcloudView {
     /// # Errors
     /// No usable answer came.
     pub async fn wait_for<R: Resource>(&self, name: &str) -> Result<Option<R>> {
-        let until = Instant::now() + self.client.deadlines().settle;
-        loop {
-            let found = self.client.find(name).await?;
-            if found.is_some() || Instant::now() >= until {
-                return Ok(found);
+        let Deadlines { settle, poll, .. } = self.client.deadlines();
+        let until = Instant::now() + settle;
+        let look = async {
+            loop {
+                let found = self.client.find(name).await?;
+                if found.is_some() || Instant::now() >= until {
+                    return Ok(found);
+                }
+                sleep(poll).await;
             }
-            sleep(self.client.deadlines().poll).await;
-        }
+        };
+        awaited(Await::new(format!("the {} {name} to be in the list", R::WORDS)).within(settle), look).await
     }
 }
 
@@ -241,7 +278,7 @@ impl HcloudHands {
         match self.view.owner(object.head()) {
             Owner::Fleet(_) => {}
             owner @ (Owner::OtherFleet(_) | Owner::Nobody) => {
-                return Err(Failure::NotStarted(not_ours::<R>(object.head(), &owner)));
+                return Err(Failure::NotStarted(not_ours::<R>(object.head(), &owner, Wanted::Used)));
             }
         }
         self.has_begun();
@@ -262,15 +299,33 @@ impl HcloudHands {
         body: &Value,
         there: impl Fn(&R) -> bool,
     ) -> Result<R, Failure> {
+        let settle = self.view.client.deadlines().settle;
+        self.bring_within(object, action, body, settle, there).await
+    }
+
+    /// The same, for what is there only some time after the API has finished with it: for at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Self::bring`].
+    pub async fn bring_within<R: Resource>(
+        &self,
+        object: &R,
+        action: &str,
+        body: &Value,
+        limit: Duration,
+        there: impl Fn(&R) -> bool,
+    ) -> Result<R, Failure> {
         let (mut now, mut lost) = (object.clone(), None);
         for _ in 0..ASKED {
             if there(&now) {
                 return Ok(now);
             }
             match self.view.client.act(&now, action, body.clone()).await {
+                // It was answered: looking again tells how far it is; sending it again would tell nothing.
                 Ok(actions) => {
                     self.has_begun();
                     self.finish(actions).await?;
+                    return self.seen(&now, action, limit, there).await;
                 }
                 Err(error) if error.code() == codes::HCLOUD_UNKNOWN => {
                     self.has_begun();
@@ -280,37 +335,85 @@ impl HcloudHands {
                 }
                 Err(error) => return Err(self.failure(error)),
             }
-            now = self.view.get::<R>(now.head().id).await?.ok_or_else(|| {
-                let text = format!("the {} {} is gone", R::WORDS, object.head().name);
-                Failure::Unclear(Error::new(codes::HCLOUD_NOT_FOUND, text))
-            })?;
+            now = self.again(&now).await?;
         }
         if there(&now) {
             return Ok(now);
         }
-        let text = format!("the {} {} is not as it was asked for", R::WORDS, object.head().name);
-        Err(Failure::Unclear(lost.unwrap_or_else(|| Error::new(codes::HCLOUD_UNKNOWN, text))))
+        Err(Failure::Unclear(lost.unwrap_or_else(|| Error::new(codes::INTERNAL, "it was never asked for"))))
     }
 
-    /// Deletes the object of this name if this very run made it and nobody uses it, and sees it gone. One that is not
-    /// there is gone.
+    /// Looks at an object until it is as it was asked for.
+    async fn seen<R: Resource>(
+        &self,
+        object: &R,
+        action: &str,
+        limit: Duration,
+        there: impl Fn(&R) -> bool,
+    ) -> Result<R, Failure> {
+        let until = Instant::now() + limit;
+        let look = async {
+            loop {
+                let now = self.again(object).await?;
+                if there(&now) {
+                    return Ok(now);
+                }
+                if Instant::now() >= until {
+                    let (words, name) = (R::WORDS, &object.head().name);
+                    let text = format!(
+                        "the cloud answered that {action} of the {words} {name} is done, and the {words} is not so \
+                         after {}",
+                        humantime::format_duration(limit)
+                    );
+                    let error = Error::new(codes::HCLOUD_UNKNOWN, text)
+                        .state("it was not sent a second time; looking again decides");
+                    return Err(Failure::Unclear(error));
+                }
+                sleep(self.view.client.deadlines().poll).await;
+            }
+        };
+        let what = format!("the {} {} to be as it was asked for", R::WORDS, object.head().name);
+        awaited(Await::new(what).within(limit), look).await
+    }
+
+    async fn again<R: Resource>(&self, object: &R) -> Result<R, Failure> {
+        let gone = || {
+            let text = format!("the {} {} is gone", R::WORDS, object.head().name);
+            Failure::Unclear(Error::new(codes::HCLOUD_NOT_FOUND, text))
+        };
+        self.view.get::<R>(object.head().id).await?.ok_or_else(gone)
+    }
+
+    /// Deletes an object if this very run made it and nobody uses it, and sees it gone. It is the one of this number,
+    /// where the journal knows it; else, or where that one is gone, the one of this name. One that is not there is gone.
     ///
     /// # Errors
     /// It is there and not ours, is used, or could not be deleted.
-    pub async fn unmake<R: Resource>(&self, name: &str) -> Result<(), Failure> {
-        let Some(listed) = self.view.wait_for::<R>(name).await.map_err(|e| self.failure(e))? else {
-            return Ok(());
+    pub async fn unmake<R: Resource>(&self, id: Option<i64>, name: &str) -> Result<(), Failure> {
+        let by_number = match id {
+            Some(id) => self.view.get::<R>(id).await.map_err(|e| self.failure(e))?,
+            None => None,
         };
-        // A list may be some seconds old, and somebody may have begun to use it since.
-        let now = self.view.get::<R>(listed.head().id).await.map_err(|e| self.failure(e))?;
-        let Some(object) = now else { return self.gone::<R>(name).await };
+        let object = match by_number {
+            Some(object) => object,
+            None => {
+                let Some(listed) = self.view.wait_for::<R>(name).await.map_err(|e| self.failure(e))? else {
+                    return Ok(());
+                };
+                // A list may be some seconds old, and somebody may have begun to use it since.
+                match self.view.get::<R>(listed.head().id).await.map_err(|e| self.failure(e))? {
+                    Some(object) => object,
+                    None => return self.gone::<R>(name).await,
+                }
+            }
+        };
+        let owner = self.view.owner(object.head());
+        if owner != Owner::Fleet(self.run.to_string()) {
+            return Err(self.failure(not_ours::<R>(object.head(), &owner, Wanted::Deleted)));
+        }
         let users = object.used_by();
         if !users.is_empty() {
             return Err(self.failure(in_use::<R>(object.head(), &users)));
-        }
-        let owner = self.view.owner(object.head());
-        if owner != Owner::Fleet(self.run.to_string()) {
-            return Err(self.failure(not_ours::<R>(object.head(), &owner)));
         }
         let mut asked = 0;
         loop {
@@ -333,20 +436,24 @@ impl HcloudHands {
                 Err(error) => return Err(self.failure(error)),
             }
         }
-        self.gone::<R>(name).await
+        self.gone::<R>(&object.head().name).await
     }
 
     /// Waits until a deleted object is no longer in the list, so that the next look does not take it for there.
     async fn gone<R: Resource>(&self, name: &str) -> Result<(), Failure> {
-        let until = Instant::now() + self.view.client.deadlines().settle;
-        while self.view.find::<R>(name).await?.is_some() {
-            if Instant::now() >= until {
-                let text = format!("the {} {name} is still there after it was deleted", R::WORDS);
-                return Err(Failure::Unclear(Error::new(codes::HCLOUD_UNKNOWN, text)));
+        let Deadlines { settle, poll, .. } = self.view.client.deadlines();
+        let until = Instant::now() + settle;
+        let look = async {
+            while self.view.find::<R>(name).await?.is_some() {
+                if Instant::now() >= until {
+                    let text = format!("the {} {name} is still there after it was deleted", R::WORDS);
+                    return Err(Failure::Unclear(Error::new(codes::HCLOUD_UNKNOWN, text)));
+                }
+                sleep(poll).await;
             }
-            sleep(self.view.client.deadlines().poll).await;
-        }
-        Ok(())
+            Ok(())
+        };
+        awaited(Await::new(format!("the {} {name} to leave the list", R::WORDS)).within(settle), look).await
     }
 
     async fn finish(&self, actions: Vec<Action>) -> Result<(), Failure> {
@@ -363,7 +470,10 @@ impl HcloudHands {
             .map_err(|e| Error::new(codes::INTERNAL, "a request without a JSON form").source(e))?;
         match body.as_object_mut() {
             Some(fields) => {
-                fields.insert("labels".to_owned(), serde_json::json!(labels));
+                let all = fields.entry("labels").or_insert_with(|| serde_json::json!({}));
+                for (label, value) in labels {
+                    all[label] = serde_json::json!(value);
+                }
                 Ok(body)
             }
             None => Err(Error::new(codes::INTERNAL, "a request that is no object")),
@@ -394,25 +504,43 @@ fn in_use<R: Resource>(head: &Head, users: &[String]) -> Error {
         .next("take them out of it, then: hactl phase rollback N    (N is the phase's id)")
 }
 
+/// What a step wanted with an object that is not its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// To use it.
+    Used,
+    /// To delete it, in a rollback.
+    Deleted,
+}
+
 /// An object has the name that is wanted, and is not ours.
 #[must_use]
-pub fn not_ours<R: Resource>(head: &Head, owner: &Owner) -> Error {
+pub fn not_ours<R: Resource>(head: &Head, owner: &Owner, wanted: Wanted) -> Error {
     let (id, name, words) = (head.id, &head.name, R::WORDS);
     let whose = match owner {
         Owner::Fleet(run) => format!("was made by the run {run} of this fleet, not by this one"),
         Owner::OtherFleet(fleet) => format!("belongs to the fleet {fleet}"),
         Owner::Nobody => "was not made by hactl".to_owned(),
     };
-    Error::new(codes::HCLOUD_NOT_OURS, format!("the {words} {name} (number {id}) {whose}"))
-        .state("it was left as it is")
-        .next(format!(
+    let error = Error::new(codes::HCLOUD_NOT_OURS, format!("the {words} {name} (number {id}) {whose}"))
+        .state("it was left as it is");
+    match (wanted, owner) {
+        (Wanted::Deleted, _) => error.next(format!(
+            "delete or rename the {words} {name} yourself if nobody wants it, then the same rollback again"
+        )),
+        (Wanted::Used, Owner::Nobody) => error.next(format!(
             "to use it as it is: adopt = true in the step; else rename one of the two ({words} {name})"
-        ))
+        )),
+        // What a fleet made, it also deletes: two fleets never share one.
+        (Wanted::Used, Owner::OtherFleet(_) | Owner::Fleet(_)) => error.next(format!(
+            "another name in the step: what a fleet made is never used by another one ({words} {name})"
+        )),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Owner, not_ours};
+    use super::{Owner, Wanted, not_ours};
     use crate::diagnostic::codes;
     use crate::transport::hcloud::{Head, SshKey};
 
@@ -420,8 +548,13 @@ mod tests {
     fn whose_an_object_is_is_said_with_its_number() {
         let head = Head { id: 7, name: "ops".into(), labels: Default::default() };
         let said = |owner| {
-            let error = not_ours::<SshKey>(&head, &owner);
+            let error = not_ours::<SshKey>(&head, &owner, Wanted::Used);
             assert_eq!(error.code(), codes::HCLOUD_NOT_OURS);
+            // What another fleet made cannot be adopted, and a rollback adopts nothing.
+            let can = error.next_moves().iter().any(|next| next.contains("adopt = true"));
+            assert_eq!(can, owner == Owner::Nobody);
+            let error = not_ours::<SshKey>(&head, &owner, Wanted::Deleted);
+            assert!(error.next_moves().iter().all(|next| !next.contains("adopt")), "{error:?}");
             error.message().to_owned()
         };
         assert_eq!(said(Owner::Nobody), "the SSH key ops (number 7) was not made by hactl");

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use super::View;
 use super::hands::{Grounds, Hands};
 use super::hcloud::HcloudAccess;
+use super::hcloud::project::KnownProject;
 use super::s3::S3Access;
 use super::trial::Trial;
 use crate::clock::Clock;
@@ -198,6 +199,13 @@ impl World {
 
     pub(super) fn listener(&self) -> Rc<dyn Listener> {
         Rc::clone(&self.listener.borrow())
+    }
+
+    /// What the journal knows by now of the project in the cloud.
+    pub(crate) fn know_project(&self, known: impl FnOnce() -> KnownProject) {
+        if let Some(hcloud) = &self.hcloud {
+            hcloud.know(known);
+        }
     }
 
     pub(super) fn hcloud(&self) -> Result<&HcloudAccess> {

@@ -280,6 +280,7 @@ codes! {
     HCLOUD_BUSY = "hcloud::busy", Failed, "the cloud works on the object just now";
     HCLOUD_TAKEN = "hcloud::taken", Failed, "something that must be unique in the project is taken";
     HCLOUD_NOT_OURS = "hcloud::not_ours", Failed, "an object has the wanted name, and hactl did not make it";
+    HCLOUD_OTHER_PROJECT = "hcloud::other_project", InDoubt, "the token may open another project than the one that the run works in";
     HCLOUD_NOT_FOUND = "hcloud::not_found", Failed, "the cloud has no such object";
     HCLOUD_PROTECTED = "hcloud::protected", Failed, "the object is protected against this";
     HCLOUD_IN_USE = "hcloud::in_use", Failed, "the object is still used by another one";

@@ -288,6 +288,7 @@ impl Journal {
             Purpose::Action | Purpose::Trial => c.before.clone(),
             Purpose::Undo => c.original.clone(),
         });
+        let outputs = state.checkpoint(&place).map(|c| c.outputs.clone()).unwrap_or_default();
         Ok(Ground {
             fleet: run.fleet.clone(),
             run: run.run.clone(),
@@ -296,6 +297,7 @@ impl Journal {
             label,
             hosts,
             before,
+            outputs,
         })
     }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::record::{AttemptNumber, Before, Epoch, Place};
+use super::record::{AttemptNumber, Before, Epoch, Outputs, Place};
 use crate::name::{FleetName, HostName, RunId};
 
 /// What an attempt is for.
@@ -50,6 +50,7 @@ pub struct Warrant {
     label: AttemptLabel,
     hosts: Vec<HostName>,
     before: Option<Before>,
+    outputs: Outputs,
 }
 
 /// What a warrant is made of; the journal fills it in.
@@ -61,12 +62,13 @@ pub(super) struct Ground {
     pub(super) label: AttemptLabel,
     pub(super) hosts: Vec<HostName>,
     pub(super) before: Option<Before>,
+    pub(super) outputs: Outputs,
 }
 
 impl From<Ground> for Warrant {
     fn from(ground: Ground) -> Self {
-        let Ground { fleet, run, epoch, place, label, hosts, before } = ground;
-        Self { fleet, run, epoch, place, label, hosts, before }
+        let Ground { fleet, run, epoch, place, label, hosts, before, outputs } = ground;
+        Self { fleet, run, epoch, place, label, hosts, before, outputs }
     }
 }
 
@@ -112,6 +114,12 @@ impl Warrant {
     #[must_use]
     pub fn before(&self) -> Option<&Before> {
         self.before.as_ref()
+    }
+
+    /// The outputs that the journal holds of the place: what was made and is to be verified, or undone.
+    #[must_use]
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
     }
 
     /// The only hosts that it covers.

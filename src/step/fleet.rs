@@ -220,6 +220,7 @@ impl Steps for Fleet {
 
     fn resolve(&self, task: &Task, state: &RunState) -> Result<Resolved<Call>> {
         let step = self.step(task)?;
+        self.world.know_project(|| super::hcloud::known_project(&self.runbook, state));
         let bindings = self.bindings(task, state);
         let action = step.resolve::<Table>(&bindings)?;
         let require = step.resolve_require::<Table>(&bindings)?;

@@ -17,7 +17,7 @@ use hactl::journal::fake::{FakeDisk, Fault as DiskFault};
 use hactl::journal::record::{EvidenceRef, Mode, Operator, Record};
 use hactl::journal::{Holder, Journal, Lock, StateDir};
 use hactl::lab::cloud::backend::ObjectsOnly;
-use hactl::lab::cloud::{Cloud, CloudSettings, FaultKind};
+use hactl::lab::cloud::{Cloud, CloudSettings, Existing, FaultKind};
 use hactl::name::{OutputName, RunId};
 use hactl::redact::Redactor;
 use hactl::runbook::load;
@@ -27,9 +27,13 @@ use hactl::transport::hcloud::{
     Firewall, HcloudClient, HcloudSettings, Head, LoadBalancer, Member, Network, PlacementGroup, Resource,
     SshKey,
 };
+use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 
 use crate::client::short;
+
+pub(crate) const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0ue6ViJTZQ8UmCfoyQxd8NqGjRZbHHdPHXaNNMaxNg";
 
 /// How often an operator types the next command before giving up.
 const PATIENCE: usize = 12;
@@ -65,10 +69,21 @@ impl Approver for Nobody {
 
 impl Bench {
     pub(crate) fn new(runbook: &str) -> Self {
+        Self::with(runbook, Vec::new())
+    }
+
+    /// The same, with servers that were there before.
+    pub(crate) fn with(runbook: &str, existing: Vec<Existing>) -> Self {
         use std::os::unix::fs::PermissionsExt as _;
 
-        let cloud = Cloud::start(CloudSettings::local(ObjectsOnly::default())).unwrap();
+        let settings = CloudSettings::local(ObjectsOnly::default());
+        let cloud = Cloud::start(CloudSettings { existing, ..settings }).unwrap();
         let folder = tempfile::tempdir().unwrap();
+        let identity = age::x25519::Identity::generate();
+        std::fs::write(folder.path().join("recipient"), identity.to_public().to_string()).unwrap();
+        let file = folder.path().join("identity");
+        std::fs::write(&file, identity.to_string().expose_secret()).unwrap();
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
         let token = folder.path().join("token");
         std::fs::write(&token, cloud.token()).unwrap();
         std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -86,11 +101,13 @@ impl Bench {
         let workspace = format!(
             "runbook = \"./objects.toml\"\nfleet = \"cell0\"\n[ssh]\nuser = \"ops\"\n\
              [[host]]\nname = \"node-1\"\naddress = \"192.0.2.1\"\nroles = []\n\
+             [age]\nrecipients = [\"{}\"]\nidentity = {{ file = \"identity\" }}\n\
              [hcloud]\ntoken = {{ file = \"token\" }}\nendpoint = \"{}\"\n",
+            std::fs::read_to_string(self.folder.path().join("recipient")).unwrap(),
             self.cloud.endpoint()
         );
         std::fs::write(self.file(), workspace).unwrap();
-        std::fs::write(self.folder.path().join("objects.toml"), runbook).unwrap();
+        std::fs::write(self.folder.path().join("objects.toml"), runbook.replace("KEY", KEY)).unwrap();
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -208,6 +225,28 @@ impl Bench {
             client.wait(actions, |_: &str| {}).await.unwrap();
             client.get(made.head().id).await.unwrap().unwrap()
         })
+    }
+
+    /// Gives an object another name, as its owner would in the console.
+    pub(crate) fn rename<R: Resource>(&self, from: &str, to: &str) {
+        use std::io::{Read as _, Write as _};
+
+        let found = self.runtime.block_on(self.client().find::<R>(from)).unwrap().unwrap();
+        let body = serde_json::json!({ "name": to }).to_string();
+        let mut stream = std::net::TcpStream::connect(self.cloud.address()).unwrap();
+        write!(
+            stream,
+            "PUT /v1/{}/{} HTTP/1.1\r\nHost: lab\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            R::MANY,
+            found.head().id,
+            self.cloud.token(),
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     pub(crate) fn changes(&self) -> Vec<String> {

@@ -124,7 +124,8 @@ fn a_list_that_is_behind_makes_no_second_object_and_leaves_none() {
                 bench.cloud.fault(Fault::next("POST", path, lost));
             }
             // Every list of the kind, the ones right after the object was made among them.
-            bench.cloud.fault(Fault::next("GET", path, FaultKind::Stale { milliseconds: 150 }).times(1000));
+            let lists = format!("{path}$");
+            bench.cloud.fault(Fault::next("GET", &lists, FaultKind::Stale { milliseconds: 150 }).times(1000));
             bench.carry_through(&disk, Job::Run, &story);
             bench.carry_through(&disk, Job::RollBack, &story);
             assert_eq!(bench.names(), [""; 0], "{story}");

@@ -14,4 +14,8 @@ mod common;
 mod files;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 mod kinds;
+#[cfg(all(feature = "lab", target_os = "linux"))]
+mod projects;
 mod scripted;
+#[cfg(all(feature = "lab", target_os = "linux"))]
+mod servers;

@@ -63,7 +63,8 @@ pub struct Fault {
     /// The method; every one where there is none.
     #[serde(default)]
     pub method: Option<String>,
-    /// What the path begins with, behind `/v1`, such as `/servers`. A `*` between slashes stands for anything.
+    /// What the path begins with, behind `/v1`, such as `/servers`. A `*` between slashes stands for anything; a `$` at the end
+    /// means the whole path: lists and creations, and not single objects.
     #[serde(default)]
     pub path: String,
     /// It is for the matching request number so-and-so from now on, counted from 1.
@@ -101,9 +102,15 @@ impl Fault {
 
     fn is_for(&self, request: &Request) -> bool {
         let method = self.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(request.method.name()));
-        let mut parts = self.path.split('/').filter(|p| !p.is_empty());
+        let (path, whole) = match self.path.strip_suffix('$') {
+            Some(path) => (path, true),
+            None => (self.path.as_str(), false),
+        };
+        let mut parts = path.split('/').filter(|p| !p.is_empty());
         let mut there = request.path.iter();
-        method && parts.all(|part| there.next().is_some_and(|p| part == "*" || part == p))
+        method
+            && parts.all(|part| there.next().is_some_and(|p| part == "*" || part == p))
+            && (!whole || there.next().is_none())
     }
 }
 

@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::balancing::{self, Health};
-use super::{Adopt, Existed, ObjectName, Stood};
+use super::{Adopt, ObjectName, Stood};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, Outputs};
-use crate::step::common::{changed_lines, recall, remember, unverified};
+use crate::step::common::{changed_lines, recall, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, Scope, StepKind, WayBack};
-use crate::transport::hcloud::{CheckHttpSeen, CheckSeen, LoadBalancer, ServiceSeen};
+use crate::transport::hcloud::{CheckHttpSeen, CheckSeen, LoadBalancer, Resource as _, ServiceSeen};
 
 /// Makes a load balancer listen on a port. A service that is there on that port becomes as the step says.
 ///
@@ -222,7 +222,10 @@ impl StepKind for HcloudBalancerService {
         let was = found.as_ref().and_then(|balancer| on(balancer, self.listen_port)).cloned();
         let details = changed_lines(&was.as_ref().map(lines).unwrap_or_default(), &wanted);
         let Some(found) = found else {
-            return Ok(Observed::NotApplied { change: self.add(details), before: super::nothing_stood()? });
+            return Ok(Observed::NotApplied {
+                change: self.add(details),
+                before: super::nothing_stood(&cloud)?,
+            });
         };
         if let Some(running) = super::running(&cloud, &found).await? {
             return Ok(Observed::Running(running));
@@ -238,7 +241,7 @@ impl StepKind for HcloudBalancerService {
             },
             None => self.add(details),
         };
-        Ok(Observed::NotApplied { change, before: remember(&Stood { existed: Existed::Yes, was })? })
+        Ok(Observed::NotApplied { change, before: super::stood(&cloud, found.head(), was)? })
     }
 
     async fn apply(&self, hands: &Hands<'_>) -> Result<Outputs, Failure> {
@@ -283,7 +286,7 @@ impl StepKind for HcloudBalancerService {
         let stood: Option<Stood<ServiceSeen>> = recall(hands.before()).map_err(Failure::NotStarted)?;
         let Some(stood) = stood else { return Ok(()) };
         let cloud = hands.hcloud().await?;
-        let Some(balancer) = balancing::named(&cloud, &self.balancer).await? else { return Ok(()) };
+        let Some(balancer) = balancing::still(&cloud, &stood, &self.balancer).await? else { return Ok(()) };
         match stood.was {
             None => {
                 let gone = |now: &LoadBalancer| on(now, self.listen_port).is_none();

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::balancing::{self, Health};
-use super::{Adopt, Existed, ObjectName, Stood};
+use super::{Adopt, ObjectName, Stood};
 use crate::access::hcloud::HcloudView;
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, Outputs};
-use crate::step::common::{recall, remember, unverified};
+use crate::step::common::{recall, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{LoadBalancer, Member, Resource as _, TargetSeen};
 
@@ -165,7 +165,7 @@ impl StepKind for HcloudBalancerTarget {
             details: vec![format!("at {}", cloud.endpoint())],
         };
         let Some(balancer) = balancing::usable(&cloud, &self.balancer, self.adopt).await? else {
-            return Ok(Observed::NotApplied { change, before: super::nothing_stood()? });
+            return Ok(Observed::NotApplied { change, before: super::nothing_stood(&cloud)? });
         };
         if let Some(running) = super::running(&cloud, &balancer).await? {
             return Ok(Observed::Running(running));
@@ -178,7 +178,7 @@ impl StepKind for HcloudBalancerTarget {
                 return Ok(Observed::Indeterminate(differs));
             }
         }
-        let before = remember(&Stood::<()> { existed: Existed::Yes, was: None })?;
+        let before = super::stood::<()>(&cloud, balancer.head(), None)?;
         Ok(Observed::NotApplied { change, before })
     }
 
@@ -207,11 +207,9 @@ impl StepKind for HcloudBalancerTarget {
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
         let stood: Option<Stood<()>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-        if stood.is_none() {
-            return Ok(());
-        }
+        let Some(stood) = stood else { return Ok(()) };
         let cloud = hands.hcloud().await?;
-        let Some(balancer) = balancing::named(&cloud, &self.balancer).await? else { return Ok(()) };
+        let Some(balancer) = balancing::still(&cloud, &stood, &self.balancer).await? else { return Ok(()) };
         // A server that is gone is no target any more.
         let Some(known) = self.known(&cloud).await? else { return Ok(()) };
         let gone = |now: &LoadBalancer| !now.targets.iter().any(|seen| known.is(seen));

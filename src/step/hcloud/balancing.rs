@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Adopt, ObjectName};
+use super::{Adopt, ObjectName, Stood};
 use crate::access::hcloud::HcloudView;
 use crate::diagnostic::Result;
 use crate::step::common::{unverified, wait_for};
@@ -34,6 +34,18 @@ pub(super) async fn named(cloud: &HcloudView, name: &ObjectName) -> Result<Optio
     match cloud.wait_for::<LoadBalancer>(name.as_str()).await? {
         Some(listed) => cloud.get(listed.head().id).await,
         None => Ok(None),
+    }
+}
+
+/// The load balancer that stood before the first intent, where it is still there; the one of this name, where none stood.
+pub(super) async fn still<T>(
+    cloud: &HcloudView,
+    stood: &Stood<T>,
+    name: &ObjectName,
+) -> Result<Option<LoadBalancer>> {
+    match stood.id {
+        Some(id) => cloud.get(id).await,
+        None => named(cloud, name).await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A firewall: the rules alone; servers are put behind it where they are made.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hcloud::models::{CreateFirewallRequest, Rule as RuleRequest, rule};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use super::{Adopt, Existed, ObjectName, Stood};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, Outputs};
-use crate::step::common::{changed_lines, recall, remember, unverified};
+use crate::step::common::{changed_lines, recall, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{Firewall, Resource as _, RuleSeen};
 
@@ -38,7 +38,7 @@ pub struct Rule {
     pub protocol: Protocol,
     /// One port, or a range such as `80-85`; for tcp and udp only, and wanted there.
     #[serde(default)]
-    pub port: Option<String>,
+    pub port: Option<Ports>,
     /// From where (`in`) or to where (`out`): ranges such as `0.0.0.0/0`.
     pub addresses: Vec<Range>,
     /// What it is for.
@@ -81,11 +81,61 @@ impl TryFrom<String> for Range {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         let parsed = text.split_once('/').and_then(|(address, prefix)| {
-            let (address, prefix): (IpAddr, u8) = (address.parse().ok()?, prefix.parse().ok()?);
-            let longest = if address.is_ipv4() { 32 } else { 128 };
-            (prefix <= longest).then(|| format!("{address}/{prefix}"))
+            let (address, prefix): (IpAddr, u32) = (address.parse().ok()?, number(prefix)?);
+            let first = match address {
+                IpAddr::V4(v4) => {
+                    let host_bits = 32_u32.checked_sub(prefix)?;
+                    let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
+                    IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask))
+                }
+                IpAddr::V6(v6) => {
+                    let host_bits = 128_u32.checked_sub(prefix)?;
+                    let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+                    IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
+                }
+            };
+            Some((address, format!("{first}/{prefix}"), first))
         });
-        parsed.map(Self).ok_or_else(|| format!("{text:?} is no range of addresses such as 0.0.0.0/0 or ::/0"))
+        match parsed {
+            Some((address, range, first)) if address == first => Ok(Self(range)),
+            // The API refuses it; which of the two is meant, only its author knows.
+            Some((_, range, _)) => {
+                Err(format!("{text:?} has bits behind its prefix: the range that holds it is {range}"))
+            }
+            None => Err(format!("{text:?} is no range of addresses such as 0.0.0.0/0 or ::/0")),
+        }
+    }
+}
+
+/// A number without signs and zeros in front of it: the API writes them so, and what it shows is compared.
+fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
+    let plain = text.chars().all(|c| c.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// One port, or a range of them, as the API writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Ports(String);
+
+impl TryFrom<String> for Ports {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let port = |text: &str| number::<u16>(text).filter(|port| *port > 0);
+        let (first, last) = text.split_once('-').unwrap_or((&text, &text));
+        match port(first).zip(port(last)) {
+            Some((first, last)) if first == last => Ok(Self(first.to_string())),
+            Some((first, last)) if first < last => Ok(Self(format!("{first}-{last}"))),
+            Some(_) | None => {
+                Err(format!("{text:?} is no port such as 22 (1 to 65535), and no range such as 80-85"))
+            }
+        }
+    }
+}
+
+impl From<Ports> for String {
+    fn from(ports: Ports) -> String {
+        ports.0
     }
 }
 
@@ -99,15 +149,9 @@ impl Rule {
     /// Why it is none, where it is none.
     fn wrong(&self) -> Option<String> {
         let has_ports = matches!(self.protocol, Protocol::Tcp | Protocol::Udp);
-        let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
-        let port_is_one = |text: &str| match text.split_once('-') {
-            None => number(text).is_some(),
-            Some((from, to)) => number(from).zip(number(to)).is_some_and(|(from, to)| from <= to),
-        };
         let why = match &self.port {
             None if has_ports => "a rule for tcp or udp wants a port",
             Some(_) if !has_ports => "only rules for tcp and udp have a port",
-            Some(port) if !port_is_one(port) => "a port is a number such as 22, or a range such as 80-85",
             Some(_) | None if self.addresses.is_empty() => "a rule without addresses lets nothing through",
             Some(_) | None => return None,
         };
@@ -132,7 +176,7 @@ impl Rule {
             Direction::In => request.source_ips = addresses,
             Direction::Out => request.destination_ips = addresses,
         }
-        request.port = self.port.clone().map(Some);
+        request.port = self.port.clone().map(|ports| Some(ports.0));
         request.description = self.description.clone().map(Some);
         request
     }
@@ -151,7 +195,8 @@ impl Rule {
             Protocol::Esp => "esp",
             Protocol::Gre => "gre",
         };
-        line(direction, protocol, self.port.as_deref(), addresses, self.description.as_deref())
+        let ports = self.port.as_ref().map(|ports| ports.0.as_str());
+        line(direction, protocol, ports, addresses, self.description.as_deref())
     }
 }
 
@@ -163,6 +208,7 @@ fn line(
     description: Option<&str>,
 ) -> String {
     addresses.sort();
+    addresses.dedup();
     let port = port.map(|port| format!(" {port}")).unwrap_or_default();
     let way = if direction == "in" { "from" } else { "to" };
     let what = description.map(|text| format!("  # {text}")).unwrap_or_default();
@@ -170,10 +216,14 @@ fn line(
 }
 
 /// A rule as the API shows it, in one line that says all of it.
-fn seen_line(rule: &RuleSeen) -> String {
+pub(super) fn seen_line(rule: &RuleSeen) -> String {
     let addresses =
         if rule.direction == "in" { rule.source_ips.clone() } else { rule.destination_ips.clone() };
-    line(&rule.direction, &rule.protocol, rule.port.as_deref(), addresses, rule.description.as_deref())
+    // Written as we write them, where they can be read; else as they are.
+    let canonical = |text: String| Range::try_from(text.clone()).map_or(text, |range| range.0);
+    let addresses = addresses.into_iter().map(canonical).collect();
+    let ports = rule.port.clone().map(|text| Ports::try_from(text.clone()).map_or(text, |ports| ports.0));
+    line(&rule.direction, &rule.protocol, ports.as_deref(), addresses, rule.description.as_deref())
 }
 
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
@@ -221,7 +271,7 @@ impl StepKind for HcloudFirewall {
             let mut details = self.lines();
             details.push(format!("at {}", cloud.endpoint()));
             let change = Change { summary: format!("make the firewall {}", self.name), details };
-            return Ok(Observed::NotApplied { change, before: super::nothing_stood()? });
+            return Ok(Observed::NotApplied { change, before: super::nothing_stood(&cloud)? });
         };
         if let Some(running) = super::running(&cloud, &found).await? {
             return Ok(Observed::Running(running));
@@ -234,7 +284,7 @@ impl StepKind for HcloudFirewall {
             summary: format!("change the rules of the firewall {} (number {})", self.name, found.head().id),
             details: changed_lines(&now.join("\n"), &self.lines().join("\n")),
         };
-        let before = remember(&Stood { existed: Existed::Yes, was: Some(found.rules) })?;
+        let before = super::stood(&cloud, found.head(), Some(found.rules.clone()))?;
         Ok(Observed::NotApplied { change, before })
     }
 
@@ -278,18 +328,17 @@ impl StepKind for HcloudFirewall {
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
         let stood: Option<Stood<Vec<RuleSeen>>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-        match stood {
-            None => Ok(()),
-            Some(Stood { existed: Existed::No, .. }) => super::take_back::<Firewall>(hands, &self.name).await,
-            Some(Stood { existed: Existed::Yes, was }) => {
-                let was = was.ok_or_else(|| {
+        let Some(stood) = stood else { return Ok(()) };
+        match stood.existed {
+            Existed::No => super::take_back::<Firewall>(hands, &self.name).await,
+            Existed::Yes => {
+                let was = stood.was.as_ref().ok_or_else(|| {
                     let text = "the journal does not say what the firewall's rules were";
                     Failure::NotStarted(Error::new(codes::INTERNAL, text))
                 })?;
                 let cloud = hands.hcloud().await?;
-                let Some(firewall) = cloud.find::<Firewall>(self.name.as_str()).await? else {
-                    return Ok(());
-                };
+                let still = super::still::<Firewall, _>(&cloud, &stood, &self.name).await;
+                let Some(firewall) = still.map_err(Failure::NotStarted)? else { return Ok(()) };
                 let lines = sorted(was.iter().map(seen_line).collect());
                 let restored = |now: &Firewall| sorted(now.rules.iter().map(seen_line).collect()) == lines;
                 cloud.bring(&firewall, "set_rules", &json!({ "rules": was }), restored).await.map(drop)
@@ -310,7 +359,7 @@ impl HcloudFirewall {
 
 #[cfg(test)]
 mod tests {
-    use super::{HcloudFirewall, Range};
+    use super::{HcloudFirewall, Ports, Range};
 
     fn wrong(rule: &str) -> Option<String> {
         let text = format!("name = \"f\"\nrules = [{{ {rule} }}]");
@@ -328,14 +377,32 @@ mod tests {
         for rule in [
             format!("direction = \"in\", protocol = \"tcp\", {any}"),
             format!("direction = \"in\", protocol = \"icmp\", port = \"22\", {any}"),
-            format!("direction = \"in\", protocol = \"tcp\", port = \"0\", {any}"),
-            format!("direction = \"in\", protocol = \"udp\", port = \"85-80\", {any}"),
             "direction = \"in\", protocol = \"tcp\", port = \"22\", addresses = []".to_owned(),
         ] {
             assert!(wrong(&rule).is_some(), "{rule}");
         }
-        for range in ["0.0.0.0", "0.0.0.0/33", "10.0.0/8", "::/129", "any"] {
+        for range in ["0.0.0.0", "0.0.0.0/33", "10.0.0/8", "::/129", "any", "10.0.0.0/+8", "10.0.0.0/08"] {
             assert!(Range::try_from(range.to_owned()).is_err(), "{range}");
         }
+    }
+
+    /// What the API shows is compared with what was asked for: both are written in one way, or refused by name.
+    #[test]
+    fn what_can_be_written_in_two_ways_is_written_in_one() {
+        let ports = |text: &str| Ports::try_from(text.to_owned()).map(String::from);
+        assert_eq!(ports("80-80").as_deref(), Ok("80"));
+        assert_eq!(ports("80-85").as_deref(), Ok("80-85"));
+        for wrong in ["022", "+22", "0", "85-80", "80-", "-80", "65536", "any", "80-085", ""] {
+            let error = ports(wrong).unwrap_err();
+            assert!(error.contains(&format!("{wrong:?}")), "{error}");
+        }
+        let range = |text: &str| Range::try_from(text.to_owned()).map(String::from);
+        assert_eq!(range("0.0.0.0/0").as_deref(), Ok("0.0.0.0/0"));
+        assert_eq!(range("192.0.2.7/32").as_deref(), Ok("192.0.2.7/32"));
+        assert_eq!(range("2001:DB8:0::/48").as_deref(), Ok("2001:db8::/48"));
+        let error = range("10.1.2.3/8").unwrap_err();
+        assert!(error.contains("\"10.1.2.3/8\"") && error.contains("10.0.0.0/8"), "{error}");
+        let error = range("2001:db8::1/32").unwrap_err();
+        assert!(error.contains("2001:db8::/32"), "{error}");
     }
 }

@@ -12,7 +12,7 @@ use crate::access::hcloud::HcloudView;
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
-use crate::step::common::{output, recall, remember, unverified};
+use crate::step::common::{output, recall, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{LoadBalancer, Network, Resource as _};
 
@@ -115,7 +115,7 @@ impl StepKind for HcloudLoadBalancer {
             details.extend(self.network.as_ref().map(|name| self.network_words(name)));
             details.push(format!("at {}", cloud.endpoint()));
             let change = Change { summary: format!("make the load balancer {}", self.name), details };
-            return Ok(Observed::NotApplied { change, before: super::nothing_stood()? });
+            return Ok(Observed::NotApplied { change, before: super::nothing_stood(&cloud)? });
         };
         if let Some(differs) = self.differs(&cloud, &found).await? {
             return Ok(Observed::Indeterminate(differs));
@@ -130,7 +130,7 @@ impl StepKind for HcloudLoadBalancer {
                     summary: format!("put the load balancer {own} (number {id}) into a network"),
                     details: vec![self.network_words(name)],
                 };
-                let before = remember(&Stood::<()> { existed: Existed::Yes, was: None })?;
+                let before = super::stood::<()>(&cloud, found.head(), None)?;
                 Ok(Observed::NotApplied { change, before })
             }
             Some(_) | None => Ok(Observed::Applied(self.outputs_of(&found)?)),
@@ -203,13 +203,13 @@ impl StepKind for HcloudLoadBalancer {
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
         let stood: Option<Stood<()>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-        match stood.map(|stood| stood.existed) {
-            None => Ok(()),
-            Some(Existed::No) => super::take_back::<LoadBalancer>(hands, &self.name).await,
+        let Some(stood) = stood else { return Ok(()) };
+        match stood.existed {
+            Existed::No => super::take_back::<LoadBalancer>(hands, &self.name).await,
             // The load balancer stays; it leaves the network that it was not in.
-            Some(Existed::Yes) => {
+            Existed::Yes => {
                 let cloud = hands.hcloud().await?;
-                let Some(balancer) = super::balancing::named(&cloud, &self.name).await? else {
+                let Some(balancer) = super::balancing::still(&cloud, &stood, &self.name).await? else {
                     return Ok(());
                 };
                 let Some(network) = balancer.private_net.first().map(|net| net.network) else {

@@ -3,29 +3,41 @@
 //! Invariant: a step finds its object by name, takes it only if this fleet made it or the step says `adopt`, and takes
 //! back only what its own run made.
 
+pub mod apply_firewall;
+pub mod attach;
 pub mod balancer_service;
 pub mod balancer_target;
 mod balancing;
 pub mod firewall;
+mod host_key;
+pub mod join_group;
+mod known;
 pub mod load_balancer;
 pub mod network;
+mod ordering;
 pub mod placement_group;
+pub mod power;
+pub mod protection;
+pub mod server;
 pub mod ssh_key;
 
 pub use self::balancing::Health;
 
 use std::fmt;
 
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::known::known_project;
 
 use super::common::{output, recall, remember};
 use super::{Failure, Findings, OutputType};
-use crate::access::hcloud::{HcloudView, Owner, not_ours};
+use crate::access::hcloud::{HcloudHands, HcloudView, Owner, Wanted, not_ours};
 use crate::access::{Hands, View};
 use crate::diagnostic::{Error, Result, codes};
+use crate::digest::Digest;
 use crate::journal::record::{Before, OutputValue, Outputs};
-use crate::transport::hcloud::{Head, Resource};
+use crate::transport::hcloud::{Head, Resource, Server};
 
 /// The name of an object in the cloud, unique in a project among objects of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +108,12 @@ impl From<Adopt> for bool {
 #[derive(Debug, Serialize, Deserialize)]
 struct Stood<T> {
     existed: Existed,
+    /// Its number, where it existed: undoing changes that one, whatever has its name by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<i64>,
+    /// The token's digest: it tells the project that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<Digest>,
     /// What is restored, of an object that existed and was changed.
     #[serde(default = "nothing", skip_serializing_if = "Option::is_none")]
     was: Option<T>,
@@ -113,13 +131,14 @@ enum Existed {
     No,
 }
 
-/// The object of a step, where it is there and may be used.
+/// The object of a step, where it is there and may be used; as it is now, not as a list that is behind shows it.
 async fn usable<R: Resource>(cloud: &HcloudView, name: &ObjectName, adopt: Adopt) -> Result<Option<R>> {
-    let Some(object) = cloud.find::<R>(name.as_str()).await? else { return Ok(None) };
+    let Some(listed) = cloud.find::<R>(name.as_str()).await? else { return Ok(None) };
+    let Some(object) = cloud.get::<R>(listed.head().id).await? else { return Ok(None) };
     match (cloud.owner(object.head()), adopt) {
         (Owner::Fleet(_), _) | (Owner::Nobody, Adopt::Yes) => Ok(Some(object)),
         (owner @ Owner::OtherFleet(_), _) | (owner @ Owner::Nobody, Adopt::No) => {
-            Err(not_ours::<R>(object.head(), &owner))
+            Err(not_ours::<R>(object.head(), &owner, Wanted::Used))
         }
     }
 }
@@ -165,14 +184,75 @@ async fn there<R: Resource>(cloud: &HcloudView, name: &ObjectName) -> Result<R> 
 async fn take_back<R: Resource>(hands: &Hands<'_>, name: &ObjectName) -> Result<(), Failure> {
     let stood: Option<Stood<IgnoredAny>> = recall(hands.before()).map_err(Failure::NotStarted)?;
     match stood.map(|stood| stood.existed) {
-        Some(Existed::No) => hands.hcloud().await?.unmake::<R>(name.as_str()).await,
+        Some(Existed::No) => {
+            let id = match hands.outputs().get(&output("id").map_err(Failure::NotStarted)?) {
+                Some(OutputValue::Integer(id)) => Some(*id),
+                Some(_) | None => None,
+            };
+            hands.hcloud().await?.unmake::<R>(id, name.as_str()).await
+        }
         // Without what stood before, nobody can tell who made it.
         Some(Existed::Yes) | None => Ok(()),
     }
 }
 
-fn nothing_stood() -> Result<Before> {
-    remember(&Stood::<()> { existed: Existed::No, was: None })
+/// Before the intent there was none.
+fn nothing_stood(cloud: &HcloudView) -> Result<Before> {
+    remember(&Stood::<()> { existed: Existed::No, id: None, token: Some(cloud.token()), was: None })
+}
+
+/// Before the intent there was this one, of which `was` is restored.
+fn stood<T: Serialize>(cloud: &HcloudView, head: &Head, was: Option<T>) -> Result<Before> {
+    remember(&Stood { existed: Existed::Yes, id: Some(head.id), token: Some(cloud.token()), was })
+}
+
+/// The object that stood before the first intent, where it is still there.
+async fn still<R: Resource, T>(
+    cloud: &HcloudHands,
+    stood: &Stood<T>,
+    name: &ObjectName,
+) -> Result<Option<R>> {
+    match stood.id {
+        Some(id) => cloud.get::<R>(id).await,
+        None => cloud.find::<R>(name.as_str()).await,
+    }
+}
+
+/// An object that a step changes without having made it: whoever made it, but no other fleet. As it is now.
+async fn seen<R: Resource>(cloud: &HcloudView, name: &ObjectName) -> Result<Option<R>> {
+    let Some(listed) = cloud.find::<R>(name.as_str()).await? else { return Ok(None) };
+    let Some(object) = cloud.get::<R>(listed.head().id).await? else { return Ok(None) };
+    match cloud.owner(object.head()) {
+        Owner::Fleet(_) | Owner::Nobody => Ok(Some(object)),
+        owner @ Owner::OtherFleet(_) => Err(not_ours::<R>(object.head(), &owner, Wanted::Used)),
+    }
+}
+
+/// The same, where the step cannot do without it.
+async fn needed<R: Resource>(cloud: &HcloudView, name: &ObjectName) -> Result<R> {
+    seen::<R>(cloud, name).await?.ok_or_else(|| {
+        Error::new(codes::HCLOUD_NOT_FOUND, format!("there is no {} {name} in the project", R::WORDS))
+            .state("nothing was changed")
+            .next("put the step that makes it before this one, or name one that is there")
+    })
+}
+
+/// Says of an object that a step wants that it is not there yet.
+fn note_missing<R: Resource>(findings: &mut Findings, name: &ObjectName, found: Option<&R>) {
+    if found.is_none() {
+        findings.note(format!("the {} {name} is not there yet", R::WORDS));
+    }
+}
+
+/// Before the intent, a server that is changed was as `was` says.
+fn server_stood<T: Serialize>(cloud: &HcloudView, server: Option<&Server>, was: T) -> Result<Before> {
+    let id = server.map(|server| server.head.id);
+    remember(&Stood { existed: Existed::Yes, id, token: Some(cloud.token()), was: Some(was) })
+}
+
+/// What stood before, as an undo finds it; nothing where no intent was ever recorded.
+fn stood_before<T: DeserializeOwned>(hands: &Hands<'_>) -> Result<Option<Stood<T>>, Failure> {
+    recall(hands.before()).map_err(Failure::NotStarted)
 }
 
 /// What the cloud is doing with an object now, where it does something.

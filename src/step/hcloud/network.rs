@@ -9,7 +9,7 @@ use crate::access::{Hands, Trial, View};
 use crate::cidr::Cidr;
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
-use crate::step::common::{output, recall, remember, unverified};
+use crate::step::common::{output, recall, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{Network, Resource as _};
 
@@ -78,7 +78,7 @@ impl StepKind for HcloudNetwork {
                 summary: format!("make the network {} with {}", self.name, self.ip_range),
                 details: vec![subnet, format!("at {}", cloud.endpoint())],
             };
-            return Ok(Observed::NotApplied { change, before: super::nothing_stood()? });
+            return Ok(Observed::NotApplied { change, before: super::nothing_stood(&cloud)? });
         };
         if !self.fits(&found) {
             return Ok(Observed::Indeterminate(self.differs(&found)));
@@ -93,10 +93,7 @@ impl StepKind for HcloudNetwork {
             summary: format!("add a subnet to the network {} (number {})", self.name, found.head().id),
             details: vec![subnet],
         };
-        Ok(Observed::NotApplied {
-            change,
-            before: remember(&Stood::<()> { existed: Existed::Yes, was: None })?,
-        })
+        Ok(Observed::NotApplied { change, before: super::stood::<()>(&cloud, found.head(), None)? })
     }
 
     async fn apply(&self, hands: &Hands<'_>) -> Result<Outputs, Failure> {
@@ -144,13 +141,14 @@ impl StepKind for HcloudNetwork {
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
         let stood: Option<Stood<()>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-        match stood.map(|stood| stood.existed) {
-            None => Ok(()),
-            Some(Existed::No) => super::take_back::<Network>(hands, &self.name).await,
+        let Some(stood) = stood else { return Ok(()) };
+        match stood.existed {
+            Existed::No => super::take_back::<Network>(hands, &self.name).await,
             // The network stays; the subnet that was not in it goes.
-            Some(Existed::Yes) => {
+            Existed::Yes => {
                 let cloud = hands.hcloud().await?;
-                let Some(network) = cloud.find::<Network>(self.name.as_str()).await? else { return Ok(()) };
+                let still = super::still::<Network, _>(&cloud, &stood, &self.name).await;
+                let Some(network) = still.map_err(Failure::NotStarted)? else { return Ok(()) };
                 let body = json!({ "ip_range": self.subnet.to_string() });
                 let gone = |now: &Network| !self.has_subnet(now);
                 cloud.bring(&network, "delete_subnet", &body, gone).await.map(drop)

@@ -66,7 +66,7 @@ impl StepKind for HcloudPlacementGroup {
                     summary: format!("make the placement group {}, of the type spread", self.name),
                     details: vec![format!("at {}", cloud.endpoint())],
                 };
-                Ok(Observed::NotApplied { change, before: super::nothing_stood()? })
+                Ok(Observed::NotApplied { change, before: super::nothing_stood(&cloud)? })
             }
             Some(found) if spreads(&found) => Ok(Observed::Applied(super::outputs(found.head())?)),
             Some(found) => Ok(Observed::Indeterminate(self.differs(&found))),

@@ -6,6 +6,7 @@ use hcloud::models::CreateSshKeyRequest;
 use serde::{Deserialize, Serialize};
 
 use super::{Adopt, ObjectName};
+use crate::access::hcloud::HcloudView;
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, Outputs};
@@ -106,8 +107,14 @@ impl StepKind for HcloudSshKey {
         let mut findings = Findings::default();
         let cloud = view.hcloud().await?;
         let found = super::check_usable::<SshKey>(&cloud, &self.name, self.adopt, &mut findings).await?;
-        if let Some(other) = found.filter(|found| !self.is(found)) {
-            findings.block(self.differs(&other));
+        match found {
+            Some(found) if self.is(&found) => {}
+            Some(other) => findings.block(self.differs(&other)),
+            None => {
+                if let Some(other) = self.under_another_name(&cloud).await? {
+                    findings.block(other);
+                }
+            }
         }
         Ok(findings)
     }
@@ -116,11 +123,14 @@ impl StepKind for HcloudSshKey {
         let cloud = view.hcloud().await?;
         match super::usable::<SshKey>(&cloud, &self.name, self.adopt).await? {
             None => {
+                if let Some(other) = self.under_another_name(&cloud).await? {
+                    return Ok(Observed::Indeterminate(other));
+                }
                 let change = Change {
                     summary: format!("make the SSH key {} known in the cloud project", self.name),
                     details: vec![self.public_key.to_string(), format!("at {}", cloud.endpoint())],
                 };
-                Ok(Observed::NotApplied { change, before: super::nothing_stood()? })
+                Ok(Observed::NotApplied { change, before: super::nothing_stood(&cloud)? })
             }
             Some(found) if self.is(&found) => Ok(Observed::Applied(super::outputs(found.head())?)),
             Some(found) => Ok(Observed::Indeterminate(self.differs(&found))),
@@ -153,6 +163,19 @@ impl StepKind for HcloudSshKey {
 }
 
 impl HcloudSshKey {
+    /// What to do where the project has this very key under another name: it refuses to have it twice.
+    async fn under_another_name(&self, cloud: &HcloudView) -> Result<Option<String>> {
+        let keys = cloud.list::<SshKey>(&[]).await?;
+        let other = keys.iter().find(|found| found.head().name != self.name.as_str() && self.is(found));
+        Ok(other.map(|found| {
+            let (id, name) = (found.head().id, &found.head().name);
+            format!(
+                "the project has this very key under the name {name} (number {id}), and a key only once: \
+                 name = \"{name}\" and adopt = true in the step"
+            )
+        }))
+    }
+
     fn is(&self, found: &SshKey) -> bool {
         PublicKey::try_from(found.public_key.clone()).is_ok_and(|key| key == self.public_key)
     }

@@ -8,6 +8,7 @@ use super::answer::Doing;
 use super::exchange::Request;
 use super::{HcloudClient, Resource};
 use crate::diagnostic::{Error, Result, codes};
+use crate::waiting::{Await, Waiting, begin};
 
 /// Something that the API does in the background.
 #[derive(Clone, Debug, Deserialize)]
@@ -71,8 +72,10 @@ impl HcloudClient {
     /// # Errors
     /// One of them failed, or did not end in time, or it cannot be learned how they stand.
     pub async fn wait(&self, actions: Vec<Action>, mut progress: impl FnMut(&str)) -> Result<()> {
-        let until = Instant::now() + self.deadlines().action;
+        let limit = self.deadlines().action;
+        let until = Instant::now() + limit;
         let mut open = actions;
+        let mut waiting: Option<Waiting> = None;
         loop {
             if let Some(failed) = open.iter().find(|action| action.status == "error") {
                 return Err(failed.failure());
@@ -84,8 +87,11 @@ impl HcloudClient {
             let told: Vec<String> =
                 open.iter().map(|action| format!("{} {} %", action.command, action.progress)).collect();
             progress(&told.join(", "));
+            let what = format!("the cloud to finish {}", told.join(", "));
+            let begun = waiting.get_or_insert_with(|| begin(Await::new(what.clone()).within(limit)));
+            begun.is_now(what, until);
             if Instant::now() >= until {
-                let limit = humantime::format_duration(self.deadlines().action);
+                let limit = humantime::format_duration(limit);
                 let text = format!("the cloud did not finish within {limit}: {}", told.join(", "));
                 return Err(Error::new(codes::HCLOUD_UNKNOWN, text)
                     .state("it may still end well; looking again decides"));

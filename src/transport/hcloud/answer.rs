@@ -32,6 +32,11 @@ impl Doing {
         Self { words: words.into(), kind: Kind::Write }
     }
 
+    /// What was asked.
+    pub(super) fn words(&self) -> &str {
+        &self.words
+    }
+
     /// The code for "no usable answer came".
     fn unanswered(&self) -> Code {
         match self.kind {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::answer::{self, Doing, Meaning};
 use super::{HcloudClient, pace};
 use crate::diagnostic::{Error, Result};
+use crate::waiting::{Await, awaited};
 
 /// How often a call is tried in all.
 const TRIES: u32 = 5;
@@ -76,7 +77,8 @@ impl HcloudClient {
             {
                 return Err(meaning.explain(doing, self.endpoint()));
             }
-            sleep(wait).await;
+            let again = format!("the moment to ask again ({})", doing.words());
+            awaited(Await::new(again).within(wait), sleep(wait)).await;
             pause = pause.saturating_mul(2).min(Duration::from_secs(60));
         }
     }

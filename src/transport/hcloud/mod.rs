@@ -15,6 +15,7 @@ mod connect;
 mod exchange;
 mod model;
 mod pace;
+mod server;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,7 +30,11 @@ pub use self::balancer::{
 };
 pub(crate) use self::connect::is_private;
 pub use self::model::{
-    Actions, Firewall, Head, Network, PlacementGroup, Resource, RuleSeen, SshKey, SubnetSeen,
+    Actions, AppliedTo, Firewall, Head, Network, PlacementGroup, Resource, RuleSeen, ServerNumber, SshKey,
+    SubnetSeen,
+};
+pub use self::server::{
+    FirewallOn, Ip, NamedPart, OfferedAt, Protection, Server, ServerPrivateNet, ServerPublicNet, ServerType,
 };
 
 use self::answer::Doing;
@@ -167,6 +172,31 @@ impl HcloudClient {
             Err(error) if error.code() == codes::HCLOUD_NOT_FOUND => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Is there an object of this number, whatever it looks like?
+    ///
+    /// # Errors
+    /// No usable answer came.
+    pub(crate) async fn exists(&self, many: &str, words: &str, id: i64) -> Result<bool> {
+        let doing = Doing::read(format!("look for the {words} number {id}"));
+        match self.send(&doing, &Request::get(&format!("{many}/{id}"), &[])).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == codes::HCLOUD_NOT_FOUND => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Is there any object of a kind with these labels, whatever it looks like?
+    ///
+    /// # Errors
+    /// No usable answer came.
+    pub(crate) async fn has_any(&self, many: &str, selector: &str) -> Result<bool> {
+        let doing = Doing::read(format!("look for {many} labelled {selector}"));
+        let query = [("label_selector", selector), ("per_page", "1")];
+        let mut answer = self.send(&doing, &Request::get(many, &query)).await?;
+        let objects: Vec<Value> = self.understood(&doing, answer.get_mut(many).map(Value::take))?;
+        Ok(!objects.is_empty())
     }
 
     /// Asks once for an object to be made. What it is, if the answer says so, and the actions that were begun.

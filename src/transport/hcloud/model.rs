@@ -139,6 +139,32 @@ pub struct Firewall {
     pub head: Head,
     /// What it lets through.
     pub rules: Vec<RuleSeen>,
+    /// What stands behind it.
+    #[serde(default)]
+    pub applied_to: Vec<AppliedTo>,
+}
+
+impl Firewall {
+    /// Does this server stand behind it by its own number, rather than by a label?
+    #[must_use]
+    pub fn is_before(&self, server: i64) -> bool {
+        self.applied_to.iter().any(|to| to.server.as_ref().is_some_and(|it| it.id == server))
+    }
+}
+
+/// What stands behind a firewall: a server, or whatever has a label.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct AppliedTo {
+    /// The server, where it is one.
+    #[serde(default)]
+    pub server: Option<ServerNumber>,
+}
+
+/// A server, by number alone.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ServerNumber {
+    /// The number.
+    pub id: i64,
 }
 
 /// A rule of a firewall, as the API shows it; it can be sent back as it is.

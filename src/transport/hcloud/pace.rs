@@ -6,6 +6,8 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use tokio::time::sleep;
 
+use crate::waiting::{Await, awaited};
+
 /// The share of the hour's requests that is left for others; within it, one is sent only as fast as one comes back.
 const RESERVE: u64 = 10;
 
@@ -31,7 +33,8 @@ impl Pace {
     /// Waits where there are few requests left.
     pub(super) async fn wait(&self) {
         if let Some(gap) = self.gap() {
-            sleep(gap).await;
+            let what = "the cloud to have requests left: few are, of what a project may send in an hour";
+            awaited(Await::new(what).within(gap), sleep(gap)).await;
         }
     }
 

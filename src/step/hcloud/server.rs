@@ -1,0 +1,499 @@
+//! One server: made with its SSH host key given, or adopted as it is.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::ordering::Ordering;
+use super::{Adopt, ObjectName, host_key};
+use crate::access::hcloud::{FLEET_LABEL, HcloudHands, HcloudView, RUN_LABEL};
+use crate::access::{Hands, Trial, View};
+use crate::diagnostic::{Error, Result, codes};
+use crate::digest::Digest;
+use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
+use crate::step::common::{output, unverified};
+use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
+use crate::transport::hcloud::{Firewall, Network, PlacementGroup, Server, SshKey};
+use crate::transport::ssh::host_key::HostKey;
+
+/// The label that says which host key a server was given.
+const HOST_KEY_LABEL: &str = "hactl-host-key";
+
+/// The longest user data that the API takes, our part included.
+const LONGEST_USER_DATA: usize = 32 * 1024;
+
+/// Makes one server. Its SSH host key is made here, kept encrypted as the secret `host-key.<name>`, and given to it by
+/// cloud-init, so that the very first connection is checked. With `adopt = true` the server must be there already: it is
+/// used as it is, and is never made, changed or deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HcloudServer {
+    /// Its name, which becomes its host name.
+    pub name: ObjectName,
+    /// Its type, such as `cx33`. Wanted unless the server is adopted, as are `image` and `location`.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub server_type: Option<ObjectName>,
+    /// The types that are taken instead, in this order, where one is sold out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback_types: Vec<ObjectName>,
+    /// The system that it begins with, such as `debian-13`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ObjectName>,
+    /// Where it stands, such as `hel1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<ObjectName>,
+    /// The private network that it is attached to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<ObjectName>,
+    /// Its address there; without it the cloud chooses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_address: Option<Ipv4Addr>,
+    /// The placement group that it stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement_group: Option<ObjectName>,
+    /// The firewalls before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub firewalls: Vec<ObjectName>,
+    /// The SSH keys that may log in, by their names in the project.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ssh_keys: Vec<ObjectName>,
+    /// Labels, beside those of hactl.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// A cloud-config, to which hactl adds the host key. No secret belongs in it: it is kept in the journal as the step is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<String>,
+    /// Whether a server is used that is there already.
+    #[serde(default)]
+    pub adopt: Adopt,
+    /// The number that the adopted server must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
+}
+
+impl StepKind for HcloudServer {
+    const NAME: &'static str = "hcloud_server";
+    const SUMMARY: &'static str =
+        "makes a server in the cloud with its SSH host key given, or adopts one as it is";
+
+    fn scope(&self) -> Scope {
+        Scope::Once
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Idempotent
+    }
+
+    fn way_back(&self) -> WayBack {
+        match self.adopt {
+            Adopt::Yes => WayBack::Nothing,
+            Adopt::No => WayBack::Undo,
+        }
+    }
+
+    fn outputs(&self) -> Vec<(&str, OutputType)> {
+        let mut types = super::output_types();
+        types.extend([("ipv4", OutputType::String), ("type", OutputType::String)]);
+        if self.adopt == Adopt::No {
+            types.push(("host-key", OutputType::String));
+            types.extend(self.network.as_ref().map(|_| ("private-address", OutputType::String)));
+        }
+        types
+    }
+
+    fn objects(&self, view: &View<'_>) -> Vec<String> {
+        super::objects::<Server>(view, &self.name)
+    }
+
+    async fn check(&self, view: &View<'_>) -> Result<Findings> {
+        let mut findings = Findings::default();
+        for why in self.wrong() {
+            findings.block(why);
+        }
+        let cloud = view.hcloud().await?;
+        let found = super::check_usable::<Server>(&cloud, &self.name, self.adopt, &mut findings).await?;
+        match (self.adopt, found) {
+            (Adopt::Yes, Some(found)) => {
+                if let Some(why) = self.other_number(&found) {
+                    findings.block(why);
+                }
+            }
+            (Adopt::Yes, None) => findings.block(self.nothing_to_adopt()),
+            (Adopt::No, Some(found)) => {
+                if let Some(why) = self.differs(&found) {
+                    findings.block(why);
+                }
+            }
+            (Adopt::No, None) => self.check_order(view, &cloud, &mut findings).await?,
+        }
+        Ok(findings)
+    }
+
+    async fn observe(&self, view: &View<'_>, _before: Option<&Before>) -> Result<Observed> {
+        let cloud = view.hcloud().await?;
+        let found = super::usable::<Server>(&cloud, &self.name, self.adopt).await?;
+        let found = match (found, self.adopt) {
+            (Some(found), Adopt::Yes) => {
+                return match self.other_number(&found) {
+                    Some(other) => Ok(Observed::Indeterminate(other)),
+                    None => Ok(Observed::Applied(self.outputs_of(&found, None, None)?)),
+                };
+            }
+            (None, Adopt::Yes) => return Ok(Observed::Indeterminate(self.nothing_to_adopt())),
+            (None, Adopt::No) => {
+                let change = self.change(&cloud).await?;
+                return Ok(Observed::NotApplied { change, before: super::nothing_stood(&cloud)? });
+            }
+            (Some(found), Adopt::No) => found,
+        };
+        if let Some(running) = super::running(&cloud, &found).await? {
+            return Ok(Observed::Running(running));
+        }
+        if let Some(other) = self.differs(&found) {
+            return Ok(Observed::Indeterminate(other));
+        }
+        let key = match self.key_of(view, &found).await? {
+            Ok(key) => key,
+            Err(unknown) => return Ok(Observed::Indeterminate(unknown)),
+        };
+        let network = self.network_of(&cloud).await?;
+        let missing = self.missing(&found, network.as_ref());
+        if missing.is_empty() {
+            return Ok(Observed::Applied(self.outputs_of(&found, network.as_ref(), Some(&key))?));
+        }
+        let change = Change {
+            summary: format!("finish the server {} (number {})", self.name, found.head.id),
+            details: missing,
+        };
+        Ok(Observed::NotApplied { change, before: super::stood::<()>(&cloud, &found.head, None)? })
+    }
+
+    async fn apply(&self, hands: &Hands<'_>) -> Result<Outputs, Failure> {
+        let cloud = hands.hcloud().await?;
+        let usable = super::usable::<Server>(&cloud, &self.name, Adopt::No).await;
+        if self.adopt == Adopt::Yes {
+            // Observing never asks for a change of an adopted server; nobody makes one here either.
+            let error = Error::new(codes::HCLOUD_NOT_FOUND, self.nothing_to_adopt());
+            return Err(Failure::NotStarted(error.state("nothing was made")));
+        }
+        let network = self.network_of(&cloud).await.map_err(Failure::NotStarted)?;
+        let key = host_key::kept_or_made(hands, &self.name).await?;
+        let found = match usable.map_err(Failure::NotStarted)? {
+            Some(found) => found,
+            None => self.make(&cloud, network.as_ref(), &key).await?,
+        };
+        let mut server = match cloud.get::<Server>(found.head.id).await? {
+            Some(server) => server,
+            None => found,
+        };
+        if let Some(network) = &network {
+            let body = match self.private_address {
+                Some(ip) => json!({ "network": network.head.id, "ip": ip.to_string() }),
+                None => json!({ "network": network.head.id }),
+            };
+            let attached = |now: &Server| now.address_in(network.head.id).is_some();
+            server = cloud.bring(&server, "attach_to_network", &body, attached).await?;
+        }
+        let runs = |now: &Server| now.status == "running";
+        let server = cloud.bring(&server, "poweron", &json!({}), runs).await?;
+        self.outputs_of(&server, network.as_ref(), Some(&key.public)).map_err(Failure::Unclear)
+    }
+
+    async fn verify(&self, trial: &Trial<'_>) -> Result<Evidence> {
+        let cloud = trial.hcloud().await?;
+        let found: Server = super::there(&cloud, &self.name).await?;
+        let (name, id) = (&self.name, found.head.id);
+        let mut facts = vec![format!(
+            "the server {name} (number {id}) is {}: {}",
+            found.status,
+            self.described(&found).join(", ")
+        )];
+        let mut evidence = match self.adopt {
+            Adopt::Yes => {
+                facts.push(super::made_by(&cloud, &found.head));
+                let mut evidence = Evidence::facts(facts);
+                evidence.outputs = self.outputs_of(&found, None, None)?;
+                return Ok(evidence);
+            }
+            Adopt::No => Evidence::default(),
+        };
+        let network = self.network_of(&cloud).await?;
+        let wrong = self.differs(&found).into_iter().chain(self.missing(&found, network.as_ref()));
+        if let Some(wrong) = wrong.reduce(|all, one| format!("{all}; {one}")) {
+            return Err(unverified(wrong));
+        }
+        let key = self.key_of(trial, &found).await?.map_err(unverified)?;
+        facts.push(format!("its SSH host key was made here: {}", key.fingerprint()));
+        facts.push(super::made_by(&cloud, &found.head));
+        evidence.outputs = self.outputs_of(&found, network.as_ref(), Some(&key))?;
+        evidence.facts = facts;
+        Ok(evidence)
+    }
+
+    async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
+        match self.adopt {
+            Adopt::Yes => Ok(()),
+            Adopt::No => {
+                super::take_back::<Server>(hands, &self.name).await?;
+                // The next server of this name is another one, with another key.
+                let name = host_key::secret_name(&self.name).map_err(Failure::NotStarted)?;
+                hands.sealing().retire(&name).map_err(Failure::Unclear)
+            }
+        }
+    }
+}
+
+impl HcloudServer {
+    /// What of the step cannot be, by itself.
+    fn wrong(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if !is_host_name(self.name.as_str()) {
+            wrong.push(format!("{} is no host name: letters, digits and dashes are wanted", self.name));
+        }
+        if self.private_address.is_some() && self.network.is_none() {
+            wrong.push("private_address wants the network that it lies in".to_owned());
+        }
+        let wanted = [("type", &self.server_type), ("image", &self.image), ("location", &self.location)];
+        if self.adopt == Adopt::No {
+            for (key, _) in wanted.iter().filter(|(_, value)| value.is_none()) {
+                wrong.push(format!("{key} is wanted for a server that is to be made"));
+            }
+            if self.id.is_some() {
+                wrong.push("id is for a server that is adopted: adopt = true".to_owned());
+            }
+        }
+        for label in [FLEET_LABEL, RUN_LABEL, HOST_KEY_LABEL] {
+            if self.labels.contains_key(label) {
+                wrong.push(format!("the label {label} is hactl's own"));
+            }
+        }
+        let data = self.user_data.as_deref().and_then(host_key::wrong_user_data);
+        wrong.extend(data.map(|why| format!("user_data: {why}")));
+        wrong
+    }
+
+    fn types(&self) -> Vec<&ObjectName> {
+        self.server_type.iter().chain(&self.fallback_types).collect()
+    }
+
+    fn location(&self) -> &str {
+        self.location.as_ref().map_or("", ObjectName::as_str)
+    }
+
+    fn nothing_to_adopt(&self) -> String {
+        format!("there is no server {} in the project to adopt; hactl makes none in its place", self.name)
+    }
+
+    fn other_number(&self, found: &Server) -> Option<String> {
+        let wanted = self.id.filter(|id| *id != found.head.id)?;
+        Some(format!("the server {} has the number {}, not {wanted}", self.name, found.head.id))
+    }
+
+    /// What can be ordered, and what is not there yet.
+    async fn check_order(&self, view: &View<'_>, cloud: &HcloudView, findings: &mut Findings) -> Result<()> {
+        match &view.workspace().age {
+            Some(age) if !age.recipients.is_empty() && age.identity.is_some() => {}
+            Some(_) | None => {
+                findings.block(
+                    "[age] must name recipients and an identity: the server's host key is kept encrypted",
+                );
+            }
+        }
+        Ordering::of(cloud, &self.types(), self.location()).await?.tell(findings);
+        Ok(())
+    }
+
+    async fn change(&self, cloud: &HcloudView) -> Result<Change> {
+        let ordering = Ordering::of(cloud, &self.types(), self.location()).await?;
+        let mut details = vec![ordering.said()];
+        details.extend(self.image.as_ref().map(|image| format!("begins with {image}")));
+        let private = self.private_address.map(|ip| format!(" as {ip}")).unwrap_or_default();
+        details.extend(self.network.as_ref().map(|network| format!("in the network {network}{private}")));
+        details.extend(self.placement_group.as_ref().map(|group| format!("in the placement group {group}")));
+        details.extend(self.firewalls.iter().map(|wall| format!("behind the firewall {wall}")));
+        details.extend(self.ssh_keys.iter().map(|key| format!("lets in the SSH key {key}")));
+        details.push("with an SSH host key that is made here and given to it".to_owned());
+        details.push(format!("at {}", cloud.endpoint()));
+        Ok(Change { summary: format!("make the server {}", self.name), details })
+    }
+
+    async fn network_of(&self, cloud: &HcloudView) -> Result<Option<Network>> {
+        match &self.network {
+            None => Ok(None),
+            Some(name) => super::needed(cloud, name).await.map(Some),
+        }
+    }
+
+    /// Asks for the server, type by type until one is not sold out. It is not started before its address is its own.
+    async fn make(
+        &self,
+        cloud: &HcloudHands,
+        network: Option<&Network>,
+        key: &host_key::MadeKey,
+    ) -> Result<Server, Failure> {
+        let mut body = self.request(cloud, key).await.map_err(Failure::NotStarted)?;
+        if self.private_address.is_some() {
+            body["start_after_create"] = json!(false);
+        } else if let Some(network) = network {
+            body["networks"] = json!([network.head.id]);
+        }
+        let ordering =
+            Ordering::of(cloud, &self.types(), self.location()).await.map_err(Failure::NotStarted)?;
+        let mut sold_out = None;
+        for kind in ordering.in_turn() {
+            body["server_type"] = json!(kind);
+            match cloud.make(self.name.as_str(), &body).await {
+                Err(Failure::NotStarted(error)) if error.code() == codes::HCLOUD_UNAVAILABLE => {
+                    sold_out = Some(error);
+                }
+                made => return made,
+            }
+        }
+        let none = Error::new(codes::HCLOUD_UNAVAILABLE, ordering.said());
+        Err(Failure::NotStarted(
+            sold_out
+                .unwrap_or(none)
+                .state("no server was made")
+                .next("give the step more fallback_types or another location, or wait; then: hactl resume"),
+        ))
+    }
+
+    async fn request(&self, cloud: &HcloudView, key: &host_key::MadeKey) -> Result<Value> {
+        let data = host_key::user_data(self.user_data.as_deref(), key);
+        if data.expose_secret().len() > LONGEST_USER_DATA {
+            let text = format!("user_data with the host key is longer than {LONGEST_USER_DATA} bytes");
+            return Err(Error::new(codes::FILE_BAD_VALUE, text).state("nothing was made"));
+        }
+        let mut labels = self.labels.clone();
+        labels.insert(HOST_KEY_LABEL.to_owned(), label_of(&key.public));
+        let mut body = json!({
+            "name": self.name, "image": self.image, "location": self.location, "labels": labels,
+            "user_data": data.expose_secret(),
+        });
+        if let Some(group) = &self.placement_group {
+            body["placement_group"] = json!(super::needed::<PlacementGroup>(cloud, group).await?.head.id);
+        }
+        let mut walls = Vec::new();
+        for wall in &self.firewalls {
+            walls.push(json!({ "firewall": super::needed::<Firewall>(cloud, wall).await?.head.id }));
+        }
+        body["firewalls"] = json!(walls);
+        let mut keys = Vec::new();
+        for key in &self.ssh_keys {
+            keys.push(super::needed::<SshKey>(cloud, key).await?.head.id);
+        }
+        body["ssh_keys"] = json!(keys);
+        Ok(body)
+    }
+
+    /// The host key that the server was given, if it is the one that is kept; else why it is not known.
+    async fn key_of(&self, view: &View<'_>, found: &Server) -> Result<Result<HostKey, String>> {
+        let (name, id) = (&self.name, found.head.id);
+        Ok(match host_key::kept(view, name).await? {
+            None => {
+                Err(format!("the host key of the server {name} (number {id}) is not kept in .hactl/secrets"))
+            }
+            Some(key) if found.head.labels.get(HOST_KEY_LABEL) == Some(&label_of(&key.public)) => {
+                Ok(key.public)
+            }
+            Some(_) => {
+                Err(format!("the server {name} (number {id}) was given another host key than the kept one"))
+            }
+        })
+    }
+
+    /// What cannot be changed and is not as it was asked for.
+    fn differs(&self, found: &Server) -> Option<String> {
+        let named = |named: Option<&crate::transport::hcloud::NamedPart>| {
+            named.and_then(|it| it.name.clone()).unwrap_or_else(|| "none".to_owned())
+        };
+        let kind = named(Some(&found.server_type));
+        let (image, location) = (named(found.image.as_ref()), named(found.location.as_ref()));
+        let group = named(found.placement_group.as_ref());
+        let is =
+            |wanted: &Option<ObjectName>, is: &str| wanted.as_ref().is_none_or(|name| name.as_str() == is);
+        let mut wrong = Vec::new();
+        if !self.types().iter().any(|one| one.as_str() == kind) {
+            wrong.push(format!("the type {kind}"));
+        }
+        if !is(&self.image, &image) {
+            wrong.push(format!("the image {image}"));
+        }
+        if !is(&self.location, &location) {
+            wrong.push(format!("the location {location}"));
+        }
+        if !is(&self.placement_group, &group) {
+            wrong.push(format!("the placement group {group}"));
+        }
+        let (name, id) = (&self.name, found.head.id);
+        (!wrong.is_empty()).then(|| {
+            format!("the server {name} (number {id}) has {}, which is not the step's", wrong.join(", "))
+        })
+    }
+
+    /// What is still to be done for a server that was made.
+    fn missing(&self, found: &Server, network: Option<&Network>) -> Vec<String> {
+        let mut missing = Vec::new();
+        if let Some(network) = network {
+            match (found.address_in(network.head.id), self.private_address) {
+                (None, _) => missing.push(format!("attach it to the network {}", network.head.name)),
+                (Some(is), Some(wanted)) if is != wanted.to_string() => {
+                    missing.push(format!("its private address is {is}, not {wanted}"));
+                }
+                (Some(_), _) => {}
+            }
+        }
+        if found.status != "running" {
+            missing.push(format!("switch it on: it is {}", found.status));
+        }
+        missing
+    }
+
+    fn described(&self, found: &Server) -> Vec<String> {
+        let mut all = vec![found.server_type.name.clone().unwrap_or_default()];
+        all.extend(found.location.as_ref().and_then(|it| it.name.clone()).map(|name| format!("in {name}")));
+        all.extend(found.ipv4().map(|ip| format!("public address {ip}")));
+        all.extend(found.private_net.iter().map(|net| format!("private address {}", net.ip)));
+        all.extend(
+            found.placement_group.as_ref().and_then(|it| it.name.clone()).map(|it| format!("spread by {it}")),
+        );
+        all
+    }
+
+    fn outputs_of(
+        &self,
+        found: &Server,
+        network: Option<&Network>,
+        key: Option<&HostKey>,
+    ) -> Result<Outputs> {
+        let text = |text: &str| OutputValue::String(text.to_owned());
+        let mut outputs = super::outputs(&found.head)?;
+        outputs.insert(output("ipv4")?, text(found.ipv4().unwrap_or_default()));
+        outputs.insert(output("type")?, text(found.server_type.name.as_deref().unwrap_or_default()));
+        if let Some(key) = key {
+            outputs.insert(output("host-key")?, text(&key.to_string()));
+        }
+        if let Some(address) = network.and_then(|network| found.address_in(network.head.id)) {
+            outputs.insert(output("private-address")?, text(address));
+        }
+        Ok(outputs)
+    }
+}
+
+/// A host key as a label, which holds at most 63 letters and digits.
+fn label_of(key: &HostKey) -> String {
+    let mut digest = Digest::of(key.to_string()).to_string();
+    digest.truncate(40);
+    digest
+}
+
+fn is_host_name(name: &str) -> bool {
+    let part = |part: &str| {
+        let fine = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        !part.is_empty() && !part.starts_with('-') && !part.ends_with('-') && part.chars().all(fine)
+    };
+    name.len() <= 63 && name.split('.').all(part)
+}
