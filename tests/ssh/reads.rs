@@ -1,8 +1,13 @@
 //! Reading a host.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use hactl::access::reads::FileKind;
 use hactl::diagnostic::codes;
+use hactl::digest::Digest;
 
 use crate::sshd::until;
 use crate::{Test, one, place, torture, world};
@@ -27,8 +32,18 @@ async fn a_host_is_reached_and_read() {
     let seen = here.file(path).await.unwrap().unwrap();
     assert_eq!((seen.bytes.as_slice(), seen.facts.owner.as_str()), (b"content\n".as_slice(), "root"));
     assert_eq!(here.file("/does/not/exist").await.unwrap(), None);
-    let (facts, digest) = here.file_facts(path).await.unwrap().unwrap();
-    assert_eq!((facts.size, digest), (8, Some(seen.digest)));
+    assert_eq!(here.file_facts(path).await.unwrap(), Some(seen.facts));
+    assert_eq!(seen.digest, Digest::of("content\n"));
+    std::fs::set_permissions(sshd.dir.path(), Permissions::from_mode(0o711)).unwrap();
+    let (dangling, pipe) = (sshd.dir.path().join("dangling"), sshd.dir.path().join("pipe"));
+    std::os::unix::fs::symlink("nowhere", &dangling).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let facts = async |path: &Path| here.file_facts(path.to_str().unwrap()).await.unwrap();
+    assert_eq!(facts(&dangling).await, None);
+    assert_eq!(facts(&Path::new(path).join("below")).await, None);
+    assert_eq!(facts(&pipe).await.map(|f| f.kind), Some(FileKind::Special));
+    assert_eq!(facts(sshd.dir.path()).await.map(|f| (f.kind, f.mode)), Some((FileKind::Directory, 0o711)));
+    assert_eq!(here.file(dangling.to_str().unwrap()).await.unwrap(), None);
     let names: Vec<_> = here
         .directory(sshd.dir.path().to_str().unwrap())
         .await

@@ -56,17 +56,6 @@ pub struct DirEntry {
     pub facts: FileFacts,
 }
 
-/// Prints a line of facts, then the content; or the word `absent`.
-const READ: &str = r#"set -eu; export LC_ALL=C
-[ -e "$1" ] || { if [ -L "$1" ]; then echo dangling; else echo absent; fi; exit 0; }
-stat -L --printf='%F|%U|%G|%a|%s|%Y\n' -- "$1"
-[ ! -f "$1" ] || head -c "$2" -- "$1""#;
-
-const DIGEST: &str = r#"set -eu; export LC_ALL=C
-[ -e "$1" ] || { echo absent; exit 0; }
-stat -L --printf='%F|%U|%G|%a|%s|%Y\n' -- "$1"
-[ ! -f "$1" ] || sha256sum <"$1""#;
-
 const LIST: &str = r#"set -eu; export LC_ALL=C
 [ -d "$1" ] || { echo absent; exit 0; }
 echo present
@@ -78,10 +67,7 @@ impl HostView<'_> {
     /// # Errors
     /// It is no regular file, is larger than [`MAX_FILE`], or cannot be read.
     pub async fn file(&self, path: &str) -> Result<Option<FileSeen>> {
-        let limit = (MAX_FILE + 1).to_string();
-        let read = Command::new("sh").args(["-c", READ, "hactl-read", path, &limit]);
-        let what = format!("cannot read {path}");
-        let answer = self.ask_ok(&read, &what).await?.stdout.bytes;
+        let answer = self.ask_file(path, MAX_FILE + 1).await?.stdout.bytes;
         let Some((line, content)) = split_line(&answer) else {
             return Err(self.odd("the facts of a file", &String::from_utf8_lossy(&answer)));
         };
@@ -112,28 +98,16 @@ impl HostView<'_> {
         }
     }
 
-    /// What is known of a path, and the digest where it is a regular file of any size; nothing where it is not there.
+    /// What is known of a path beside what is in it; nothing where it is not there.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub async fn file_facts(&self, path: &str) -> Result<Option<(FileFacts, Option<Digest>)>> {
-        let read = Command::new("sh")
-            .args(["-c", DIGEST, "hactl-digest", path])
-            .within(std::time::Duration::from_secs(300));
-        let answer = self.ask_ok(&read, &format!("cannot read {path}")).await?.text();
-        let (line, digest) = answer.split_once('\n').unwrap_or((&answer, ""));
-        if line == "absent" {
+    /// It cannot be looked at.
+    pub async fn file_facts(&self, path: &str) -> Result<Option<FileFacts>> {
+        let line = self.ask_file(path, 0).await?.text();
+        if line == "absent" || line == "dangling" {
             return Ok(None);
         }
-        let facts = FileFacts::parse(line).ok_or_else(|| self.odd("the facts of a file", line))?;
-        match facts.kind {
-            FileKind::Regular => {
-                let word = digest.split_whitespace().next().unwrap_or("");
-                let digest = word.parse().map_err(|_| self.odd("a digest", digest))?;
-                Ok(Some((facts, Some(digest))))
-            }
-            FileKind::Directory | FileKind::Special => Ok(Some((facts, None))),
-        }
+        FileFacts::parse(&line).map(Some).ok_or_else(|| self.odd("the facts of a file", &line))
     }
 
     /// What is in a folder, by name; nothing where there is no such folder.

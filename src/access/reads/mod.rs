@@ -90,6 +90,13 @@ impl<'a> HostView<'a> {
         self.world.seam().ssh().query(&ReadOnly(()), self.host, command).await
     }
 
+    /// Asks what a path is, and for at most `limit` bytes of what is in it.
+    async fn ask_file(&self, path: &str, limit: u64) -> Result<Finished> {
+        let ssh = self.world.seam().ssh();
+        let finished = ssh.query_file(&ReadOnly(()), self.host, path, limit).await?;
+        if finished.succeeded() { Ok(finished) } else { Err(finished.error(format!("cannot read {path}"))) }
+    }
+
     /// As [`Self::ask`], where any other status than 0 is an error.
     async fn ask_ok(&self, command: &Command, what: &str) -> Result<Finished> {
         let finished = self.ask(command).await?;

@@ -270,4 +270,4 @@ sub claim {
     eval { report("$attempt/$number"); 1 } or exit 1;
 }
 
-serve(query => \&query, claim => \&claim);
+serve(query => \&query, file => \&file, claim => \&claim);

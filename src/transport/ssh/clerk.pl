@@ -3,7 +3,7 @@
 #   a request:  KIND FIELDS INPUT, then so many bytes of fields, each ended by a NUL, then so many bytes of input
 #   an answer:  `o BYTES` and `e BYTES`, each with what a command printed, and at the end `= HOW`
 use strict;
-use Fcntl qw(:flock O_WRONLY O_CREAT O_EXCL);
+use Fcntl qw(:flock O_RDONLY O_NONBLOCK O_WRONLY O_CREAT O_EXCL);
 use IO::Handle ();
 use POSIX      ();
 
@@ -255,6 +255,38 @@ sub query {
         return;
     }
     say_end('exited ' . status($ended));
+}
+
+# Tells what a path is, and at most so many bytes of what is in it, without starting anything.
+sub file {
+    my ($input, $path, $limit) = @_;
+    each_part($input, sub { }) or exit 1;
+    my $fails = sub {
+        say_bytes('e', "$path: $!\n") or exit 1;
+        say_end('exited 1');
+    };
+    my @facts = stat $path;
+    if (!@facts) {
+        return $fails->() unless $!{ENOENT} || $!{ENOTDIR} || $!{ELOOP} || $!{ENAMETOOLONG};
+        say_bytes('o', -l $path ? "dangling\n" : "absent\n") or exit 1;
+        return say_end('exited 0');
+    }
+    my $kind = -f _ ? 'regular file' : -d _ ? 'directory' : 'special';
+    my ($user, $group) = (scalar getpwuid $facts[4], scalar getgrgid $facts[5]);
+    my $line = sprintf "%s|%s|%s|%o|%s|%s\n", $kind, $user // 'UNKNOWN', $group // 'UNKNOWN', $facts[2] & 07777,
+      $facts[7], $facts[9];
+    say_bytes('o', $line) or exit 1;
+    if ($limit > 0 && $kind eq 'regular file') {
+        sysopen my $file, $path, O_RDONLY | O_NONBLOCK or return $fails->();
+        while ($limit > 0) {
+            my $read = sysread $file, my $part, $limit < CHUNK ? $limit : CHUNK;
+            defined $read or return $fails->();
+            last unless $read;
+            $limit -= $read;
+            say_bytes('o', $part) or exit 1;
+        }
+    }
+    say_end('exited 0');
 }
 
 # Takes requests until nobody sends any.

@@ -27,8 +27,24 @@ impl Ssh {
         let mut fields = vec![command.within.as_secs().max(1).to_string()];
         fields.extend(self.words(host, command));
         let request = Request { kind: "query", fields, input: command.stdin.expose() };
+        self.asked(host, command, &request).await
+    }
+
+    /// Tells what a path is in a line of facts, and then at most `limit` bytes of what is in it; or says `absent`, or
+    /// `dangling` of a link to nowhere. No program is started for that.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub async fn query_file(&self, _key: &ReadOnly, host: &Host, path: &str, limit: u64) -> Result<Finished> {
+        let command = Command::new("read").arg(path);
+        command.argv.check().map_err(|e| e.host(&host.name))?;
+        let fields = vec![path.to_owned(), limit.to_string()];
+        self.asked(host, &command, &Request { kind: "file", fields, input: &[] }).await
+    }
+
+    async fn asked(&self, host: &Host, command: &Command, request: &Request<'_>) -> Result<Finished> {
         request.check(host)?;
-        let reply = self.query_twice(host, &request, command.within + GRACE).await?;
+        let reply = self.query_twice(host, request, command.within + GRACE).await?;
         let status = match reply.how.split_once(' ') {
             None if reply.how == "timeout" => Status::TimedOut,
             Some(("exited", status)) => Status::Exited(status.parse().map_err(|_| odd(host, &reply.how))?),
