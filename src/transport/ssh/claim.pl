@@ -126,8 +126,8 @@ sub run_claimed {
     chdir $dir or return;
     open my $alive, '>', 'alive' or return;
     flock $alive, LOCK_EX | LOCK_NB or return;
-    write_file('begun', "$$ " . first_line('/proc/sys/kernel/random/boot_id') . "\n") && durable('begun', '.')
-      or return;
+    # That it is there is what counts, and its name is in the folder.
+    write_file('begun', "$$ " . first_line('/proc/sys/kernel/random/boot_id') . "\n") && durable('.') or return;
     open my $input, '<', 'input' or return;
     my $taken = readlink 'input';
     unlink $taken unless $taken eq '/dev/null';
@@ -176,7 +176,7 @@ sub run_claimed {
     }
     for (['o', 'stdout'], ['e', 'stderr']) {
         write_file("$_->[1].cut", "$cut{$_->[0]}\n") if $cut{ $_->[0] };
-        $file{ $_->[0] }->sync;
+        $file{ $_->[0] }->sync if $kept{ $_->[0] };
     }
     write_file('status.new', "$how\n") && durable('status.new') && rename('status.new', 'status') && durable('.');
 
@@ -209,13 +209,17 @@ sub begin {
     }
     if ($own) {
         my $text = "fleet $fleet\nrun $run\nepoch $epoch\nseq $seq\nsum $sum\nhold $hold\n";
-        write_file("$root/owner.new", $text) && durable("$root/owner.new")
-          && rename("$root/owner.new", "$root/owner") && durable($root)
+        # Where nobody owns the host yet our folder may be new too. The new name becomes durable with the claim.
+        my @above = -e "$root/owner" ? () : ($root =~ s{/[^/]+/*\z}{}r || '/');
+        write_file("$root/owner.new", $text) && durable("$root/owner.new", @above)
+          && rename("$root/owner.new", "$root/owner")
           or refuse('setup', "cannot write $root/owner");
     }
     make_folders($attempt) && mkdir $dir or refuse('setup', "cannot make $dir");
+    # All is made first and then made durable: what one fsync takes along costs the next one little. What is in the
+    # claim's own folder becomes so with the mark that it has begun.
     write_file("$dir/words", join '', map { "$_\0" } @$words) && symlink($input, "$dir/input")
-      && durable("$dir/words", $dir, $attempt, $folder, "$root/$run", $root)
+      && durable("$dir/words", $attempt, $folder, "$root/$run", $root)
       or refuse('setup', 'cannot make the claim durable');
     # From here on the input is the runner's.
     my $kept = $waits;

@@ -63,7 +63,7 @@ else
 fi
 if [ -n "${next:-}" ]; then
   mkdir -p -- "$attempt/$next" && : >"$attempt/$next/void" &&
-    sync "$attempt/$next/void" "$attempt/$next" "$attempt" "$folder" "$root/$run" "$root" ||
+    sync "$attempt/$next/void" "$attempt/$next" "$attempt" "$folder" "$root/$run" "$root" "${root%/*}" ||
     refuse setup "cannot void a claim"
 fi
 # After the mark that makes it void, which tells whoever still waits why his input is gone.
