@@ -11,6 +11,7 @@ use super::HostView;
 use crate::diagnostic::{Error, Result, codes};
 use crate::transport::postgres::{Connected, PgConnection};
 use crate::transport::ssh::Command;
+use crate::waiting::{Await, awaited};
 
 /// The role that hactl reads as. Phase 0 makes it.
 pub const MONITOR: &str = "hactl_monitor";
@@ -88,9 +89,18 @@ impl PgAccess {
 }
 
 /// How long a server that starts is waited for: after a crash it replays its WAL first.
-pub(super) const STARTING: Duration = Duration::from_secs(60);
+const STARTING: Duration = Duration::from_secs(60);
 /// How often it is asked again.
-pub(super) const AGAIN: Duration = Duration::from_millis(250);
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// What a server says that is asked while it may start or stop.
+#[derive(Debug)]
+pub(super) enum Said<T> {
+    /// This.
+    Answer(T),
+    /// That it starts or stops, in its own words.
+    Moving(String),
+}
 
 /// Queries as the monitoring role, in sessions that are read-only and bounded in time.
 pub struct PgView {
@@ -159,13 +169,35 @@ impl HostView<'_> {
     /// # Errors
     /// The host cannot be reached. That no server or role is there is no error.
     pub async fn postgres(&self, database: &str) -> Result<PgAccess> {
-        let until = Instant::now() + STARTING;
-        loop {
-            match self.postgres_now(database).await? {
-                PgAccess::Moving(_) if Instant::now() < until => sleep(AGAIN).await,
-                access => return Ok(access),
+        let ask = async || match self.postgres_now(database).await? {
+            PgAccess::Moving(said) => Ok(Said::Moving(said)),
+            access @ (PgAccess::Ready(_) | PgAccess::NotYet(_) | PgAccess::NoServer(_)) => {
+                Ok(Said::Answer(access))
             }
+        };
+        match self.once_started(ask).await? {
+            Said::Answer(access) => Ok(access),
+            Said::Moving(said) => Ok(PgAccess::Moving(said)),
         }
+    }
+
+    /// Asks a server again while it starts or stops, for at most a minute.
+    pub(super) async fn once_started<T>(&self, ask: impl AsyncFn() -> Result<Said<T>>) -> Result<Said<T>> {
+        let until = Instant::now() + STARTING;
+        if let answer @ Said::Answer(_) = ask().await? {
+            return Ok(answer);
+        }
+        let start = Await::new("PostgreSQL to let anybody in").on(self.name()).within(STARTING);
+        let again = async {
+            loop {
+                sleep(AGAIN).await;
+                match ask().await? {
+                    Said::Moving(_) if Instant::now() < until => {}
+                    said @ (Said::Answer(_) | Said::Moving(_)) => return Ok(said),
+                }
+            }
+        };
+        awaited(start, again).await
     }
 
     /// The same, as the server stands now.

@@ -5,11 +5,10 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, sleep};
 
 use super::super::Psql;
 use super::HostView;
-use super::postgres::{AGAIN, PgAccess, STARTING};
+use super::postgres::{PgAccess, Said};
 use crate::diagnostic::{Error, Result, codes};
 use crate::redact::sanitize_for_terminal;
 use crate::transport::ssh::{Command, Status};
@@ -123,31 +122,29 @@ impl HostView<'_> {
             .command(self, "hactl read")
             .env("PGCONNECT_TIMEOUT", "10")
             .env("PGOPTIONS", "-c default_transaction_read_only=on -c statement_timeout=20s");
-        let until = Instant::now() + STARTING;
-        loop {
+        let ask = async || {
             let finished = self.ask(&psql).await?;
-            match finished.status {
-                Status::Exited(0) => {
-                    let text = finished.text();
-                    return serde_json::from_str(&text)
-                        .map_err(|_| self.odd("an answer of PostgreSQL", &text));
-                }
-                // psql's own status for "no connection".
-                Status::Exited(2) => {
-                    let said = finished.error("no PostgreSQL answers").one_line();
-                    if !self.postgres_is_moving().await? {
-                        return Err(Error::new(codes::POSTGRES_DOWN, said)
-                            .host(self.name())
-                            .next("hactl doctor    (says whether it runs, and how it is started)"));
-                    }
-                    if Instant::now() >= until {
-                        return Err(PgAccess::moving(&said).host(self.name()));
-                    }
-                    sleep(AGAIN).await;
-                }
-                Status::Exited(_) | Status::TimedOut => return Err(finished.error("cannot ask PostgreSQL")),
+            // psql's own status for "no connection".
+            if finished.status != Status::Exited(2) {
+                return Ok(Said::Answer(finished));
             }
+            let said = finished.error("no PostgreSQL answers").one_line();
+            if self.postgres_is_moving().await? {
+                return Ok(Said::Moving(said));
+            }
+            Err(Error::new(codes::POSTGRES_DOWN, said)
+                .host(self.name())
+                .next("hactl doctor    (says whether it runs, and how it is started)"))
+        };
+        let finished = match self.once_started(ask).await? {
+            Said::Answer(finished) => finished,
+            Said::Moving(said) => return Err(PgAccess::moving(&said).host(self.name())),
+        };
+        if !finished.succeeded() {
+            return Err(finished.error("cannot ask PostgreSQL"));
         }
+        let text = finished.text();
+        serde_json::from_str(&text).map_err(|_| self.odd("an answer of PostgreSQL", &text))
     }
 
     /// Does the server start or stop? What it says meanwhile is in the language of its settings; this is not.
