@@ -80,13 +80,13 @@ fn like_an_attempt(folder: &Path) {
         file.write_all(&[7; 300]).unwrap();
         file.sync_all().unwrap();
     };
-    let sync_folder = |path: &Path| File::open(path).unwrap().sync_all().unwrap();
-    for name in ["intent", "words", "begun", "stdout", "stderr", "status", "outcome"] {
+    for name in ["intent", "owner.new", "words", "status.new", "outcome"] {
         sync(name);
     }
+    // The folders of the number, the attempt, the step, the run and all of them; the first one again, twice.
     let above = folder.parent().unwrap();
-    for path in [folder, folder, folder, above, above, above, above] {
-        sync_folder(path);
+    for path in [above, above, above, above, folder, folder] {
+        File::open(path).unwrap().sync_all().unwrap();
     }
 }
 

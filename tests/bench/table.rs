@@ -10,7 +10,8 @@ struct Row {
     against: &'static str,
     theirs: Duration,
     ratio: f64,
-    target: f64,
+    /// The most that it may be, where that was ever said.
+    target: Option<f64>,
 }
 
 /// All that was measured.
@@ -39,6 +40,28 @@ impl Table {
         theirs: Duration,
         target: f64,
     ) {
+        self.row(what, ours, against, theirs, Some(target));
+    }
+
+    /// Adds a line that has no target.
+    pub(crate) fn show(
+        &mut self,
+        what: &'static str,
+        ours: Duration,
+        against: &'static str,
+        theirs: Duration,
+    ) {
+        self.row(what, ours, against, theirs, None);
+    }
+
+    fn row(
+        &mut self,
+        what: &'static str,
+        ours: Duration,
+        against: &'static str,
+        theirs: Duration,
+        target: Option<f64>,
+    ) {
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
         eprintln!("{what}: {ours:.1?} against {theirs:.1?}");
         self.rows.push(Row { what, ours, against, theirs, ratio, target });
@@ -56,8 +79,9 @@ impl fmt::Display for Table {
         writeln!(f, "{:<44} {ours:>10} {theirs:>10} {:>7} {:>7}   against", "", "ratio", "at most")?;
         for Row { what, ours, against, theirs, ratio, target } in &self.rows {
             let (ours, theirs) = (format!("{ours:.2?}"), format!("{theirs:.2?}"));
-            let missed = if ratio > target { "  MISSED" } else { "" };
-            writeln!(f, "{what:<44} {ours:>10} {theirs:>10} {ratio:>7.2} {target:>7.1}   {against}{missed}")?;
+            let missed = if target.is_some_and(|target| *ratio > target) { "  MISSED" } else { "" };
+            let target = target.map_or_else(String::new, |target| format!("{target:.1}"));
+            writeln!(f, "{what:<44} {ours:>10} {theirs:>10} {ratio:>7.2} {target:>7}   {against}{missed}")?;
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
     }

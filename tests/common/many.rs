@@ -48,16 +48,14 @@ impl Many {
         std::fs::create_dir(&state).unwrap();
         let mut toml = format!(
             "runbook = \"./many.toml\"\nfleet = \"many\"\n\n[ssh]\nuser = \"root\"\nidentity = \"{}\"\n",
-            self.first().join("id").display()
+            self.identity().display()
         );
-        let mut known_hosts = String::new();
         for (index, sshd) in self.sshds.iter().enumerate().take(hosts) {
             let (name, port) = (Self::name(index), sshd.port);
             let _ = write!(
                 toml,
                 "\n[[host]]\nname = \"{name}\"\naddress = \"127.0.0.1\"\nport = {port}\nroles = [\"all\"]\n"
             );
-            let _ = writeln!(known_hosts, "{name} {}", sshd.public_key());
             for left in ["hactl", "done"] {
                 let left = self.lib(index).join(left);
                 let _ = std::fs::remove_dir_all(&left);
@@ -65,7 +63,7 @@ impl Many {
             }
         }
         std::fs::write(self.path().join("hactl.toml"), toml).unwrap();
-        std::fs::write(state.join("known_hosts"), known_hosts).unwrap();
+        std::fs::write(state.join("known_hosts"), self.known_hosts(hosts)).unwrap();
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -79,6 +77,23 @@ impl Many {
     /// What is /var/lib on a host.
     pub(crate) fn lib(&self, index: usize) -> PathBuf {
         self.sshds[index].dir.path().join("lib")
+    }
+
+    /// Where a host's sshd listens on 127.0.0.1.
+    #[allow(dead_code, reason = "only the benchmark connects by itself")]
+    pub(crate) fn port(&self, index: usize) -> u16 {
+        self.sshds[index].port
+    }
+
+    /// The key that logs in to every host.
+    pub(crate) fn identity(&self) -> PathBuf {
+        self.first().join("id")
+    }
+
+    /// The host keys of the first so many.
+    pub(crate) fn known_hosts(&self, hosts: usize) -> String {
+        let hosts = self.sshds.iter().enumerate().take(hosts);
+        hosts.map(|(index, sshd)| format!("{} {}\n", Self::name(index), sshd.public_key())).collect()
     }
 
     fn first(&self) -> &Path {

@@ -37,8 +37,9 @@ pub(crate) const ANYWHERE: &[&str] = &[
 /// What is asked at a terminal: run by `tests/init`.
 pub(crate) const AT_A_TERMINAL: &[&str] = &["hactl init"];
 
-/// The command with which this very test is run, and the one that `.ci/run` runs beside it.
-pub(crate) const BY_CI: &[&str] = &["cargo test", ".ci/supply-chain"];
+/// The command with which this very test is run, and those that `.ci/run` runs beside it; the last one in a debug build, and
+/// what is quick of it.
+pub(crate) const BY_CI: &[&str] = &["cargo test", ".ci/supply-chain", "cargo bench"];
 
 fn text() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
