@@ -39,7 +39,10 @@ fn ci_runs_what_is_left_to_it() {
     let groups: Vec<_> = script.lines().filter(|line| line.starts_with("group ")).collect();
     assert!(groups.iter().any(|group| group.ends_with(" readme_test_command")), "{groups:?}");
     assert!(groups.iter().any(|group| group.ends_with(" .ci/supply-chain")), "{groups:?}");
-    assert!(groups.iter().any(|group| group.contains(" cargo bench --locked --profile dev -- ")), "{groups:?}");
+    assert!(
+        groups.iter().any(|group| group.contains(" cargo bench --locked --profile dev -- ")),
+        "{groups:?}"
+    );
 }
 
 #[test]

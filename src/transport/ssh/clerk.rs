@@ -111,7 +111,7 @@ impl Request<'_> {
         }
     }
 
-    fn head(&self) -> Vec<u8> {
+    pub(super) fn head(&self) -> Vec<u8> {
         let fields: Vec<u8> = self.fields.iter().flat_map(|field| field.bytes().chain([0])).collect();
         let mut head = format!("{} {} {}\n", self.kind, fields.len(), self.input.len()).into_bytes();
         head.extend(fields);

@@ -9,6 +9,8 @@ mod attempt;
 mod clerk;
 mod command;
 mod config;
+#[cfg(test)]
+mod durability;
 mod exchange;
 pub mod host_key;
 mod master;
