@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::sshd::Sshd;
+use crate::sshd::{Sshd, until};
 use crate::{Test, attempt, one, sh};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -26,6 +26,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_link_cut_after_any_byte_from_the_host,
     a_link_gone_dead_after_any_byte,
     a_host_on_which_anything_is_killed,
+    a_command_that_fails_because_nobody_takes_its_output,
 ];
 
 /// Which way, and after how many bytes, and how.
@@ -340,6 +341,34 @@ async fn a_host_on_which_anything_is_killed() {
     }
     eprintln!("{died} of {TIMES} were killed on their way, {ran} ran");
     assert!(died > 0);
+}
+
+/// What it says of itself then says nothing about its effect.
+async fn a_command_that_fails_because_nobody_takes_its_output() {
+    let (sshd, ssh, host) = one();
+    let (go, proof) = (sshd.dir.path().join("go"), sshd.dir.path().join("proof"));
+    let begun = sshd.root().join("run1/step/a1/1/begun");
+    let words = "while [ ! -e \"$1\" ]; do sleep 0.02; done; echo once >>\"$2\"; echo done";
+    let command = sh(words).arg("name").args([go.to_str().unwrap(), proof.to_str().unwrap()]);
+    let killing = async {
+        let runner = || std::fs::read_to_string(&begun).ok()?.split(' ').next()?.parse().ok();
+        until("the command is at work", || runner().is_some()).await;
+        let runner = rustix::process::Pid::from_raw(runner().unwrap()).unwrap();
+        // Before it has started a watcher, nothing of the command would start.
+        let watched = || {
+            let children = format!("/proc/{0}/task/{0}/children", runner.as_raw_nonzero());
+            std::fs::read_to_string(children).is_ok_and(|children| !children.trim().is_empty())
+        };
+        until("it is watched", watched).await;
+        rustix::process::kill_process(runner, rustix::process::Signal::KILL).unwrap();
+        std::fs::write(&go, "").unwrap();
+    };
+    let id = attempt(1);
+    let (outcome, ()) = tokio::join!(ssh.perform(&host, &id, 1, &command), killing);
+    assert!(matches!(&outcome, Err(Failure::Unclear(_))), "{outcome:?}");
+    let state = ssh.settle(&host, &id).await.unwrap();
+    assert!(matches!(state, AttemptState::Unknown { .. }), "{state:?}");
+    assert_eq!(runs(&proof), 1);
 }
 
 /// Kills every process of the host that has to do with attempts, as an out-of-memory killer would.

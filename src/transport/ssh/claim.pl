@@ -84,7 +84,7 @@ sub state_of {
 # Starts a command, ends it at its time, and writes down how it ended by itself. As long as this lives the command counts
 # as running, whatever became of the process that takes its output.
 sub watch {
-    my ($seconds, $command, $tell, @files) = @_;
+    my ($seconds, $runner, $command, $tell, @files) = @_;
     defined(my $child = fork) or return;
     if (!$child) {
         setpgrp 0, 0;
@@ -111,8 +111,8 @@ sub watch {
         return;
     }
     $status = status($status);
-    # Its own 124 is not taken for a timeout.
-    write_file('rc', "$status\n");
+    # Its own 124 is not taken for a timeout. With nobody left who takes its output, it may have failed for that alone.
+    write_file('rc', "$status\n") if $status == 0 || getppid == $runner;
     syswrite $tell, "finished $status\n";
 }
 
@@ -135,10 +135,11 @@ sub run_claimed {
     close $lock;
 
     pipe my $out, my $to_out and pipe my $err, my $to_err and pipe my $told, my $tell or return;
+    my $runner = $$;
     defined(my $watcher = fork) or return;
     if (!$watcher) {
         close $_ for $out, $err, $told;
-        eval { watch($seconds, $command, $tell, $input, $to_out, $to_err) };
+        eval { watch($seconds, $runner, $command, $tell, $input, $to_out, $to_err) };
         POSIX::_exit(0);
     }
     close $_ for $to_out, $to_err, $tell, $input;
