@@ -384,6 +384,11 @@ impl HcloudHands {
         self.view.get::<R>(object.head().id).await?.ok_or_else(gone)
     }
 
+    /// Whether this very run made the object and nobody uses it: then [`Self::unmake`] deletes it.
+    pub fn may_unmake<R: Resource>(&self, object: &R) -> bool {
+        self.view.owner(object.head()) == Owner::Fleet(self.run.to_string()) && object.used_by().is_empty()
+    }
+
     /// Deletes an object if this very run made it and nobody uses it, and sees it gone. It is the one of this number,
     /// where the journal knows it; else, or where that one is gone, the one of this name. One that is not there is gone.
     ///

@@ -5,6 +5,7 @@ pub mod command;
 mod common;
 pub mod dump_now;
 pub mod fleet;
+pub mod floating_ip_address;
 pub mod hcloud;
 pub mod kind;
 pub mod manual;

@@ -137,11 +137,14 @@ step_kinds! {
     AptPackage = super::apt_package::AptPackage;
     Command = super::command::RunCommand;
     DumpNow = super::dump_now::DumpNow;
+    FloatingIpAddress = super::floating_ip_address::FloatingIpAddress;
     HcloudApplyFirewall = super::hcloud::apply_firewall::HcloudApplyFirewall;
+    HcloudAssignFloatingIp = super::hcloud::assign_floating_ip::HcloudAssignFloatingIp;
     HcloudAttach = super::hcloud::attach::HcloudAttach;
     HcloudBalancerService = super::hcloud::balancer_service::HcloudBalancerService;
     HcloudBalancerTarget = super::hcloud::balancer_target::HcloudBalancerTarget;
     HcloudFirewall = super::hcloud::firewall::HcloudFirewall;
+    HcloudFloatingIp = super::hcloud::floating_ip::HcloudFloatingIp;
     HcloudJoinGroup = super::hcloud::join_group::HcloudJoinGroup;
     HcloudLoadBalancer = super::hcloud::load_balancer::HcloudLoadBalancer;
     HcloudNetwork = super::hcloud::network::HcloudNetwork;

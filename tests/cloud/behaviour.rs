@@ -252,6 +252,17 @@ fn a_floating_ip_is_on_one_server() {
         call(&cloud, "POST", &path, json!({ "server": b })).status == 201
     });
     assert_eq!((assigned(a), assigned(b)), (json!([]), json!([ip])));
+    // Since May 2026 one that is assigned is not deleted.
+    let delete = || call(&cloud, "DELETE", &format!("/floating_ips/{ip}"), Value::Null);
+    let mut said = delete();
+    eventually("the floating IP is unlocked", || {
+        said = delete();
+        said.code() != "locked"
+    });
+    assert_eq!((said.status, said.code()), (422, "must_be_unassigned"));
+    must(&cloud, "POST", &format!("/floating_ips/{ip}/actions/unassign"), Value::Null);
+    eventually("it is deleted", || delete().status == 204);
+    assert_eq!((assigned(a), assigned(b)), (json!([]), json!([])));
 }
 
 fn power_does_what_it_says() {

@@ -13,6 +13,8 @@ mod client;
 mod common;
 mod files;
 #[cfg(all(feature = "lab", target_os = "linux"))]
+mod floating;
+#[cfg(all(feature = "lab", target_os = "linux"))]
 mod kinds;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 mod projects;

@@ -14,6 +14,7 @@ mod balancing;
 mod cloud;
 #[path = "../common/mod.rs"]
 mod common;
+mod floating;
 mod health;
 mod init;
 mod installs;
@@ -52,6 +53,7 @@ const TESTS: &[&[Test]] = &[
     backup::TESTS,
     cloud::TESTS,
     balancing::TESTS,
+    floating::TESTS,
     others::TESTS,
     health::TESTS,
     slice::TESTS,

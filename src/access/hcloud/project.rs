@@ -63,7 +63,15 @@ pub(super) async fn vouch(view: &HcloudView, known: &KnownProject) -> Result<()>
     }
     if let Some(run) = &known.run {
         let ours = format!("{FLEET_LABEL}=={},{RUN_LABEL}=={run}", view.fleet);
-        for many in ["servers", "load_balancers", "networks", "firewalls", "placement_groups", "ssh_keys"] {
+        for many in [
+            "servers",
+            "load_balancers",
+            "floating_ips",
+            "networks",
+            "firewalls",
+            "placement_groups",
+            "ssh_keys",
+        ] {
             if view.client.has_any(many, &ours).await? {
                 return Ok(());
             }

@@ -4,6 +4,7 @@
 //! step kind or a probe can ask what is offered and nothing else. Every read has a deadline and bounded memory, and
 //! what a host says is data: it is parsed strictly, and made harmless before it reaches a terminal.
 
+mod addresses;
 mod apt;
 mod file;
 mod machine;
@@ -14,6 +15,7 @@ mod postgres;
 mod postgres_admin;
 mod systemd;
 
+pub use addresses::{ConfiguredBy, Interface};
 pub use apt::{AptInstall, AptPlan, PackageState};
 pub use file::{DirEntry, FileFacts, FileKind, FileSeen, MAX_FILE};
 pub use machine::{Account, ClockOffset, Disk, Memory};

@@ -6,7 +6,9 @@ use crate::engine::state::State;
 use crate::journal::record::{Before, OutputValue};
 use crate::journal::{Checkpoint, RunState};
 use crate::runbook::Runbook;
-use crate::transport::hcloud::{Firewall, LoadBalancer, Network, PlacementGroup, Resource, Server, SshKey};
+use crate::transport::hcloud::{
+    Firewall, FloatingIp, LoadBalancer, Network, PlacementGroup, Resource, Server, SshKey,
+};
 
 /// The collection whose number a kind of step gives out as `id`, and what one of it is called.
 fn object_of(kind: &str) -> Option<(&'static str, &'static str)> {
@@ -15,6 +17,7 @@ fn object_of(kind: &str) -> Option<(&'static str, &'static str)> {
     }
     match kind {
         "hcloud_firewall" => of::<Firewall>(),
+        "hcloud_floating_ip" => of::<FloatingIp>(),
         "hcloud_load_balancer" => of::<LoadBalancer>(),
         "hcloud_network" => of::<Network>(),
         "hcloud_placement_group" => of::<PlacementGroup>(),

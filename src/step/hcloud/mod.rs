@@ -4,11 +4,13 @@
 //! back only what its own run made.
 
 pub mod apply_firewall;
+pub mod assign_floating_ip;
 pub mod attach;
 pub mod balancer_service;
 pub mod balancer_target;
 mod balancing;
 pub mod firewall;
+pub mod floating_ip;
 mod host_key;
 pub mod join_group;
 mod known;

@@ -128,7 +128,7 @@ pub(super) fn said(doing: &Doing, status: u16, body: &[u8], wait: Option<Duratio
         }
         "uniqueness_error" => return none(codes::HCLOUD_TAKEN),
         "protected" => return none(codes::HCLOUD_PROTECTED),
-        "resource_in_use" => return none(codes::HCLOUD_IN_USE),
+        "resource_in_use" | "must_be_unassigned" => return none(codes::HCLOUD_IN_USE),
         "resource_limit_exceeded" => {
             return none(codes::HCLOUD_LIMIT).next(
                 "ask for a higher limit in the project's console (Limits), or delete what is not needed",

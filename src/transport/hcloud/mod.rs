@@ -13,6 +13,7 @@ mod answer;
 mod balancer;
 mod connect;
 mod exchange;
+mod floating;
 mod model;
 mod pace;
 mod server;
@@ -29,6 +30,7 @@ pub use self::balancer::{
     PrivateNet, PublicNet, ServiceSeen, TargetSeen,
 };
 pub(crate) use self::connect::is_private;
+pub use self::floating::FloatingIp;
 pub use self::model::{
     Actions, AppliedTo, Firewall, Head, Network, PlacementGroup, Resource, RuleSeen, ServerNumber, SshKey,
     SubnetSeen,

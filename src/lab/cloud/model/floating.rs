@@ -87,7 +87,9 @@ pub(crate) fn update(project: &mut Project, context: Context<'_>, id: Id, fields
 }
 
 pub(crate) fn delete(project: &mut Project, context: Context<'_>, id: Id) -> Answered {
-    object::deletable::<FloatingIp>(project, id)?;
+    if object::deletable::<FloatingIp>(project, id)?.server.is_some() {
+        return Err(Refusal::refused("must_be_unassigned", "the floating IP is still assigned to a server"));
+    }
     project.floating_ips.remove(&id);
     project.chore(context, "delete_floating_ip", Effect::Routes);
     Ok(Answer::gone())
