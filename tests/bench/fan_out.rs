@@ -67,13 +67,12 @@ fn assert_done(many: &Many, hosts: usize) {
 fn ssh_config(many: &Many) -> String {
     let mut text = String::new();
     for index in 0..LARGE {
-        let _ = writeln!(text, "Host {}\n  Port {}", Many::name(index), many.port(index));
+        let name = Many::name(index);
+        let _ = writeln!(text, "Host {name}\n  HostKeyAlias {name}\n  Port {}", many.port(index));
     }
     let known_hosts = many.path().join("all_known_hosts");
     std::fs::write(&known_hosts, many.known_hosts(LARGE)).unwrap();
-    text.push_str(
-        "Host *\n  HostName 127.0.0.1\n  HostKeyAlias %n\n  User root\n  BatchMode yes\n  LogLevel ERROR\n",
-    );
+    text.push_str("Host *\n  HostName 127.0.0.1\n  User root\n  BatchMode yes\n  LogLevel ERROR\n");
     text.push_str("  StrictHostKeyChecking yes\n  IdentitiesOnly yes\n  IdentityAgent none\n");
     let _ = writeln!(text, "  UserKnownHostsFile {}", known_hosts.display());
     let _ = writeln!(text, "  IdentityFile {}", many.identity().display());
