@@ -26,6 +26,7 @@ use crate::redact::Redactor;
 use crate::runbook::{self, Loaded, Origin, Phase, Runbook, Step};
 use crate::step::fleet::Fleet;
 use crate::step::table::Table;
+use crate::transport::faulty::Faulty;
 use crate::workspace::{RunbookChoice, Workspace};
 
 /// The version of this hactl.
@@ -112,6 +113,8 @@ pub struct Here {
     pub person: Rc<dyn Person>,
     /// Who is told what became of the files.
     pub listener: Rc<dyn Listener>,
+    /// What makes effects go wrong; nothing, but in tests.
+    pub faulty: Option<Faulty>,
 }
 
 /// A workspace opened for work.
@@ -174,6 +177,10 @@ impl Session {
             Rc::clone(&workspace),
             Means { clock: here.clock, evidence: Rc::clone(&evidence), redactor, person: here.person },
         )?;
+        let world = match here.faulty {
+            None => world,
+            Some(faulty) => world.under(faulty)?,
+        };
         world.stand_on(journal.hold());
         let fleet = Fleet::new(Rc::clone(&runbook), Rc::clone(&workspace), world);
         Ok((

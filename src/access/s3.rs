@@ -16,8 +16,9 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::name::RunId;
 use crate::redact::Redactor;
 use crate::secret::SecretRef;
+use crate::transport::faulty::Faulty;
 use crate::transport::s3::{
-    BucketState, Deadlines, Delete, EarlierVersions, Faults, Listing, Object, ObjectVersion, PutIf, S3Client,
+    BucketState, Deadlines, Delete, EarlierVersions, Listing, Object, ObjectVersion, PutIf, S3Client,
     S3Credential, S3Settings, Versioning, Written,
 };
 use crate::units::Size;
@@ -45,7 +46,7 @@ pub struct S3Access {
     root: PathBuf,
     redactor: Rc<Redactor>,
     deadlines: Deadlines,
-    faults: Option<Faults>,
+    faulty: Option<Faulty>,
     writer: OnceCell<S3Client>,
     restorer: OnceCell<S3Client>,
 }
@@ -65,7 +66,7 @@ impl S3Access {
             root,
             redactor,
             deadlines: Deadlines::default(),
-            faults: None,
+            faulty: None,
             writer: OnceCell::new(),
             restorer: OnceCell::new(),
         }
@@ -81,8 +82,8 @@ impl S3Access {
 
     /// The same way with faults on it, for tests.
     #[must_use]
-    pub fn with_faults(self, faults: Faults, deadlines: Deadlines) -> Self {
-        Self { faults: Some(faults), deadlines, ..self }
+    pub fn under(self, faulty: Faulty) -> Self {
+        Self { deadlines: faulty.deadlines(), faulty: Some(faulty), ..self }
     }
 
     /// What an approval of a change to the bucket binds.
@@ -139,7 +140,7 @@ impl S3Access {
             addressing: self.config.addressing,
             ca_pem,
         };
-        S3Client::with_faults(settings, &credential, self.deadlines, self.faults.as_ref())
+        S3Client::under(settings, &credential, self.deadlines, self.faulty.as_ref())
     }
 
     /// An access key is a name. Where it is as short as a word (`admin`), taking it out of evidence would take the word
@@ -312,7 +313,8 @@ impl S3Trial {
     /// The condition does not hold, or it could not be written.
     pub async fn put(&self, name: &str, bytes: &[u8], condition: PutIf) -> Result<TrialObject> {
         let key = self.key(name);
-        let Written { version, .. } = self.view.0.put(&key, bytes, condition).await?;
+        let Written { version, .. } =
+            self.view.0.put(&key, bytes, condition).await.map_err(Error::without_state)?;
         Ok(TrialObject { key, version })
     }
 
@@ -321,7 +323,7 @@ impl S3Trial {
     /// # Errors
     /// It could not be deleted.
     pub async fn delete(&self, object: &TrialObject) -> Result<()> {
-        self.view.0.delete(&object.key, Delete::Newest).await
+        self.view.0.delete(&object.key, Delete::Newest).await.map_err(Error::without_state)
     }
 
     /// Deletes an object for good: exactly the version that was put.
@@ -330,7 +332,7 @@ impl S3Trial {
     /// It could not be deleted.
     pub async fn erase(&self, object: &TrialObject) -> Result<()> {
         let which = object.version.as_deref().map_or(Delete::Newest, Delete::Version);
-        self.view.0.delete(&object.key, which).await
+        self.view.0.delete(&object.key, which).await.map_err(Error::without_state)
     }
 
     /// Removes for good whatever this run's trials left, also what an earlier, interrupted one did; says how many.
@@ -338,7 +340,7 @@ impl S3Trial {
     /// # Errors
     /// The bucket could not be listed, or something could not be deleted.
     pub async fn sweep(&self) -> Result<usize> {
-        sweep(&self.view, &self.prefix).await
+        sweep(&self.view, &self.prefix).await.map_err(Error::without_state)
     }
 }
 

@@ -143,7 +143,9 @@ pub const SCRATCH: &str = "/var/lib/hactl-scratch";
 
 impl HostTrial<'_> {
     async fn send(&self, command: &Command) -> Result<Finished> {
-        self.attempting.run(&self.host, command).await.map_err(Failure::into_error)
+        let outcome = self.attempting.run(&self.host, command).await;
+        // Whether a command of a trial had its effect says nothing of the change that is tried.
+        outcome.map_err(|failure| failure.into_error().without_state())
     }
 
     /// Runs SQL that touches only objects marked as ours, with psql as the user `postgres`.

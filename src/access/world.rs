@@ -25,8 +25,8 @@ use crate::journal::{Hold, IntentRecorded, RollbackRecorded, TrialRecorded};
 use crate::name::HostName;
 use crate::redact::Redactor;
 use crate::secret::SecretRef;
-use crate::transport::s3::{Deadlines, Faults};
-use crate::transport::ssh::{AttemptId, AttemptState, Fault, Owner, Seam, Ssh, Standing, host_key};
+use crate::transport::faulty::Faulty;
+use crate::transport::ssh::{AttemptId, AttemptState, Owner, Seam, Ssh, Standing, host_key};
 use crate::workspace::{Host, Workspace};
 
 /// What of this machine steps may use.
@@ -150,12 +150,6 @@ impl World {
         self.seam.ssh().close().await;
     }
 
-    /// Makes coming attempts go wrong, for tests of what hactl does then.
-    #[doc(hidden)]
-    pub fn inject(&self, fault: Fault) {
-        self.seam.inject(fault);
-    }
-
     /// What an approval binds of a host.
     ///
     /// # Errors
@@ -189,12 +183,23 @@ impl World {
             .ok_or_else(|| Error::new(codes::S3_SETTINGS, "hactl.toml has no [s3]").next("hactl check"))
     }
 
-    /// The same fleet, whose requests to the bucket meet faults, for tests of what hactl does then.
+    /// The same fleet, where effects go wrong, for tests of what hactl does then.
+    ///
+    /// # Errors
+    /// The fleet is not a lab's.
     #[doc(hidden)]
-    #[must_use]
-    pub fn with_s3_faults(self, faults: Faults, deadlines: Deadlines) -> Self {
-        let s3 = self.s3.map(|s3| s3.with_faults(faults, deadlines));
-        Self { s3, ..self }
+    pub fn under(self, faulty: Faulty) -> Result<Self> {
+        if !self.workspace.is_rehearsal() {
+            let what = format!(
+                "faults are put into rehearsals only, and {} is no lab's fleet",
+                self.workspace.fleet
+            );
+            return Err(Error::new(codes::LAB_SEAL, what)
+                .state("nothing was done")
+                .next("hactl resume    (with the program hactl itself)"));
+        }
+        let s3 = self.s3.map(|s3| s3.under(faulty.clone()));
+        Ok(Self { seam: self.seam.under(faulty), s3, ..self })
     }
 
     pub(super) fn listener(&self) -> Rc<dyn Listener> {

@@ -37,6 +37,7 @@ use clap::{Parser, Subcommand};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::StateDir;
 use crate::render::{Format, Out};
+use crate::transport::faulty::Faulty;
 use crate::workspace;
 
 /// Walks you from one server to a proven, highly available cluster, one typed step at a time
@@ -80,6 +81,9 @@ pub struct Global {
     /// Answer every gate with yes; in a rehearsal only, refused elsewhere
     #[arg(long, global = true, help_heading = "Global options")]
     pub yes: bool,
+    /// What makes effects go wrong: set by another program than hactl only, and only for a rehearsal.
+    #[arg(skip)]
+    pub faulty: Option<Faulty>,
 }
 
 impl Cli {

@@ -279,7 +279,7 @@ async fn roll_back(
     if !doubtful {
         session.begin()?;
     }
-    work.roll_back(&steps).await?;
+    work.roll_back(id, &steps).await?;
     work::tidy(session).await;
     Ok(())
 }

@@ -98,6 +98,7 @@ fn at_work<T>(
             clock: Rc::new(SystemClock),
             person: Rc::new(asker.clone()),
             listener: Rc::clone(&progress) as Rc<dyn Listener>,
+            faulty: global.faulty.clone(),
         };
         let (session, report) = Session::open(&file, &typed(), here, drift)?;
         if let (Some(bytes), Some((seq, at))) = (report.torn, session.journal.state().last()) {

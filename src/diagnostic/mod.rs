@@ -87,6 +87,14 @@ impl Error {
         self
     }
 
+    /// Forgets what it says of states, where that was about a part that means nothing to the whole: whoever knows the whole
+    /// says it.
+    #[must_use]
+    pub fn without_state(mut self) -> Self {
+        self.0.state = None;
+        self
+    }
+
     /// What to do next, where nothing nearer to the cause has said it.
     #[must_use]
     pub fn default_next(mut self, next: impl Into<String>) -> Self {

@@ -22,6 +22,9 @@ use crate::name::PhaseId;
 use crate::step::Failure;
 use crate::waiting::{Await, awaited};
 
+/// What is known by the time at which an attempt in doubt is given up: the doubt was settled before.
+const LOOKED_AT: &str = "hactl looked at what became of it: the change is not there, or not all of it";
+
 /// Everything that carrying out steps needs.
 pub struct Driver<'a, S, A, L> {
     /// The steps.
@@ -210,7 +213,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                     attempt,
                     why: error.one_line(),
                 })?;
-                tries.failed(error);
+                tries.failed(error.state(LOOKED_AT));
                 Ok(())
             }
             Err(_elapsed) => {
@@ -221,7 +224,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                     attempt,
                     why: error.one_line(),
                 })?;
-                tries.failed(error);
+                tries.failed(error.state(LOOKED_AT));
                 Ok(())
             }
         }

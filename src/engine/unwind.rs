@@ -15,7 +15,7 @@ use crate::event::{Event, Listener};
 use crate::journal::Checkpoint;
 use crate::journal::record::{Observed, Place, Record};
 use crate::name::PhaseId;
-use crate::step::WayBack;
+use crate::step::{Failure, WayBack};
 use crate::waiting::{Await, awaited};
 
 /// What rolling back one place would do.
@@ -131,13 +131,15 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     ///
     /// # Errors
     /// The first step that could not be taken back; the ones before it in the runbook are left as they are.
-    pub async fn roll_back(&self, steps: &[StepTasks]) -> Result<()> {
+    pub async fn roll_back(&self, phase: &PhaseId, steps: &[StepTasks]) -> Result<()> {
         // Looked at as a whole first: a doubt anywhere stops the rollback before it begins.
         self.retreat(steps)?;
         for task in steps.iter().rev().flat_map(|step| step.tasks.iter().rev()) {
             match self.retreat_of(task)?.fate {
                 Fate::Undone => {
-                    self.attended(&task.place, self.undo(task)).await.map_err(|e| e.at(&task.place))?;
+                    self.attended(&task.place, self.undo(phase, task))
+                        .await
+                        .map_err(|e| e.at(&task.place))?;
                 }
                 Fate::Stays | Fate::NotOurs => {}
             }
@@ -145,7 +147,7 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
         Ok(())
     }
 
-    async fn undo(&self, task: &Task) -> Result<()> {
+    async fn undo(&self, phase: &PhaseId, task: &Task) -> Result<()> {
         let place = &task.place;
         self.stop_if_asked(place)?;
         self.listener
@@ -172,8 +174,15 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 .await
             {
                 Ok(Ok(())) => self.seen_undone(task, &resolved.action, &resolved.way_back).await,
-                Ok(Err(failure)) => Err(Error::new(codes::ROLLBACK_FAILED, "could not be taken back")
-                    .caused_by(failure.into_error())),
+                Ok(Err(failure)) => {
+                    let error = Error::new(codes::ROLLBACK_FAILED, "could not be taken back");
+                    Err(match failure {
+                        Failure::NotStarted(cause) => {
+                            error.caused_by(cause).state("this attempt to take it back changed nothing")
+                        }
+                        Failure::Unclear(cause) => error.caused_by(cause),
+                    })
+                }
                 Err(_elapsed) => {
                     Err(Error::new(codes::STEP_TIMEOUT, "taking it back took longer than the step's timeout"))
                 }
@@ -186,9 +195,13 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             Err(error) => {
                 self.journal
                     .append(Record::RollbackFailed { place: place.clone(), error: error.one_line() })?;
-                Err(error
+                let again = format!("hactl phase rollback {phase}");
+                let error = error
                     .default_state("the step may be half undone")
-                    .default_next("mend the cause, then type the same rollback again"))
+                    .default_next(format!("mend the cause, then: {again}"));
+                // The cause may know what mends it, and cannot know what goes on.
+                let told = error.next_moves().iter().any(|next| next.contains(&again));
+                Err(if told { error } else { error.next(again) })
             }
         }
     }

@@ -15,7 +15,8 @@ use tokio::time::sleep;
 use crate::access::s3::S3Access;
 use crate::diagnostic::{Result, codes};
 use crate::redact::Redactor;
-use crate::transport::s3::{Deadlines, Faults, PutIf, S3Client};
+use crate::transport::faulty::Faulty;
+use crate::transport::s3::{PutIf, S3Client};
 use crate::units::Size;
 use crate::workspace::MirrorConfig;
 
@@ -144,11 +145,11 @@ pub async fn connect(
     config: &MirrorConfig,
     root: &Path,
     redactor: Rc<Redactor>,
-    faults: Option<Faults>,
+    faulty: Option<Faulty>,
 ) -> Result<S3Bucket> {
     let mut access = S3Access::to(config.s3.clone(), root.to_owned(), redactor);
-    if let Some(faults) = faults {
-        access = access.with_faults(faults, Deadlines::default());
+    if let Some(faulty) = faulty {
+        access = access.under(faulty);
     }
     Ok(S3Bucket::new(access.client().await?, config.prefix.clone()))
 }

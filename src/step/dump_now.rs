@@ -118,7 +118,10 @@ impl StepKind for DumpNow {
             let unit = Job::Dump.service();
             let error = finished.error(format!("{unit} failed"));
             return Err(Failure::Unclear(
-                error.host(host.name()).next(format!("journalctl -u {unit} on {}", host.name())),
+                error
+                    .host(host.name())
+                    .next(format!("journalctl -u {unit}    (on {})", host.name()))
+                    .next("hactl resume"),
             ));
         }
         let newest = dumps::newest(&hands.view().s3(S3Identity::Writer).await?).await?;

@@ -5,6 +5,7 @@
 //! asked of it, and by whom, is [`crate::access`]'s business; nothing here decides whether to act.
 
 mod cause;
+pub mod faulty;
 pub mod hcloud;
 pub mod postgres;
 pub mod s3;

@@ -226,9 +226,14 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
+        Self::start_as(Path::new(env!("CARGO_BIN_EXE_hactl")), dir, args)
+    }
+
+    /// Starts another program that behaves as hactl.
+    pub(crate) fn start_as(program: &Path, dir: &Path, args: &[&str]) -> Self {
         let out = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let file = |name: &str| File::create(out.path().join(name)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hactl"));
+        let mut command = Command::new(program);
         command
             .args(args)
             .current_dir(dir)

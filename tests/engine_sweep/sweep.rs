@@ -272,7 +272,7 @@ impl Sweep {
             }
             Job::RollBack | Job::GiveUp | Job::GivingUp => {
                 driver.settle_doubts(&self.steps, &PhaseId::new("0").unwrap()).await?;
-                driver.roll_back(&self.steps).await
+                driver.roll_back(&PhaseId::new("0").unwrap(), &self.steps).await
             }
             Job::Decide => {
                 for task in self.steps.iter().flat_map(|step| &step.tasks) {

@@ -168,7 +168,7 @@ impl Bench {
             Job::Run => driver.run_phase(&phase.id, &phase.title, &phase.steps).await,
             Job::RollBack => {
                 driver.settle_doubts(&phase.steps, &phase.id).await?;
-                driver.roll_back(&phase.steps).await
+                driver.roll_back(&phase.id, &phase.steps).await
             }
         }
     }

@@ -14,6 +14,7 @@ mod balancing;
 mod cloud;
 #[path = "../common/mod.rs"]
 mod common;
+mod faulty;
 mod floating;
 mod health;
 mod init;
@@ -47,6 +48,7 @@ type Test = (&'static str, fn());
 /// The longest first, so that none of them is left alone with one processor at the end.
 const TESTS: &[&[Test]] = &[
     phase0::TESTS,
+    faulty::TESTS,
     secrets::TESTS,
     proof::TESTS,
     proof_fails::TESTS,
@@ -91,6 +93,9 @@ fn carry_out(name: &str, test: fn()) {
 }
 
 fn main() -> ExitCode {
+    if let Some(status) = faulty::as_hactl() {
+        return status;
+    }
     let mut arguments = Arguments::from_args();
     // Each test is about its own lab and nothing else, so that more at a time are possible: `--test-threads 2`.
     arguments.test_threads = arguments.test_threads.or(Some(1));

@@ -104,6 +104,12 @@ impl<'a> Bucket<'a> {
         }
     }
 
+    pub(crate) fn exists(&self) -> bool {
+        let (status, _) = self.curl("?list-type=2&prefix=", &[], b"");
+        assert!(status == 200 || status == 404, "{status}");
+        status == 200
+    }
+
     pub(crate) fn get(&self, key: &str) -> Vec<u8> {
         let (status, body) = self.curl(&format!("/{}", quoted(key)), &[], b"");
         assert_eq!(status, 200, "{key}");

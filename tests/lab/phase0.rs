@@ -21,7 +21,7 @@ fn starts(lab: &Lab) -> usize {
 }
 
 /// What Phase 0 promises, seen without hactl.
-fn assert_the_data_is_backed_up(workspace: &Workspace<'_>) {
+pub(crate) fn assert_the_data_is_backed_up(workspace: &Workspace<'_>) {
     let lab = workspace.lab;
     assert_eq!(psql(lab, "cell", "SHOW archive_mode"), "on");
     assert_eq!(psql(lab, "cell", "SHOW wal_level"), "logical");
@@ -56,7 +56,7 @@ fn assert_the_data_is_backed_up(workspace: &Workspace<'_>) {
 }
 
 /// All that hactl could change: both machines, what PostgreSQL knows of itself, and the objects in the bucket.
-fn world(workspace: &Workspace<'_>) -> Vec<String> {
+pub(crate) fn world(workspace: &Workspace<'_>) -> Vec<String> {
     const POSTGRESQL: &str = "SELECT format($$role %s %s%s%s$$, rolname, rolcanlogin, rolsuper, rolreplication) FROM pg_roles \
         UNION ALL SELECT format($$database %s$$, datname) FROM pg_database \
         UNION ALL SELECT format($$schema %s$$, nspname) FROM pg_namespace WHERE nspname !~ $$^pg_(toast_)?temp$$ \
@@ -120,8 +120,15 @@ fn rehearsed_repeated_and_taken_back() {
 
     // And back: what is left is what hactl remembers of its own commands, and the backups.
     workspace.must(&["phase", "rollback", "0", "--yes"]);
-    let mut left = difference(&before, &world(&workspace));
-    left.retain(|line| !line.contains(" /var/lib/hactl") && !line.starts_with("+ bucket: "));
+    assert_eq!(left_after_rollback(&before, &world(&workspace)), Vec::<String>::new());
+    assert_eq!(starts(&lab) - started, 2, "taking the settings back restarts it once more, as was said");
+    assert_eq!(psql(&lab, "cell", "SHOW archive_mode"), "off");
+    assert_eq!(psql(&lab, "cell", "SHOW wal_level"), "replica");
+    assert!(psql(&lab, "cell", "SELECT count(*) FROM slots").parse::<u64>().unwrap() > 0);
+}
+
+/// What a rollback has left of a phase, but for what it is to leave.
+pub(crate) fn left_after_rollback(before: &[String], after: &[String]) -> Vec<String> {
     // On the prover PostgreSQL came along, and Debian's packages keep their users when they go; `locales` takes a link.
     const KEPT: &[&str] = &[
         "/etc/passwd",
@@ -132,12 +139,10 @@ fn rehearsed_repeated_and_taken_back() {
         ": ssl-cert:x:",
         "/etc/default/locale",
     ];
+    let mut left = difference(before, after);
+    left.retain(|line| !line.contains(" /var/lib/hactl") && !line.starts_with("+ bucket: "));
     left.retain(|line| !(line[2..].starts_with("prover: ") && KEPT.iter().any(|kept| line.contains(kept))));
-    assert_eq!(left, Vec::<String>::new());
-    assert_eq!(starts(&lab) - started, 2, "taking the settings back restarts it once more, as was said");
-    assert_eq!(psql(&lab, "cell", "SHOW archive_mode"), "off");
-    assert_eq!(psql(&lab, "cell", "SHOW wal_level"), "replica");
-    assert!(psql(&lab, "cell", "SELECT count(*) FROM slots").parse::<u64>().unwrap() > 0);
+    left
 }
 
 /// The README's other commands, in its order, on keys that were never pinned.

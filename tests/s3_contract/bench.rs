@@ -20,7 +20,8 @@ use hactl::redact::Redactor;
 use hactl::runbook::Gate;
 use hactl::secret::SecretRef;
 use hactl::step::{Evidence, Failure, StepKind};
-use hactl::transport::s3::{Addressing, Deadlines, Faults, S3Client};
+use hactl::transport::faulty::Waiting;
+use hactl::transport::s3::{Addressing, Deadlines, S3Client};
 use hactl::workspace::{AgeConfig, RestoreKey, RunbookChoice, S3Config, Workspace};
 use secrecy::ExposeSecret as _;
 
@@ -32,7 +33,7 @@ pub(crate) struct Bench {
     journal: Journal,
     place: Place,
     pub(crate) redactor: Rc<Redactor>,
-    pub(crate) faults: Faults,
+    pub(crate) faults: Waiting,
     /// Looks at the bucket from outside.
     pub(crate) outside: S3Client,
 }
@@ -63,7 +64,8 @@ impl Bench {
             root: folder.path().to_owned(),
             runbook: RunbookChoice::Bundled(RunbookName::new("cell0").unwrap()),
             fleet: FleetName::new("test").unwrap(),
-            lab: None,
+            // Faults are refused elsewhere.
+            lab: Some("bench".into()),
             inputs: BTreeMap::new(),
             hosts: Vec::new(),
             s3: Some(S3Config {
@@ -109,9 +111,9 @@ impl Bench {
         let redactor = Rc::new(Redactor::new());
         let evidence = Rc::new(EvidenceStore::new(dir, redactor.clone()));
         let means = Means { clock, evidence, redactor: redactor.clone(), person: Rc::new(Nobody) };
-        let faults = Faults::default();
+        let faults = Waiting::default();
         let world = World::new(Rc::new(workspace), means).unwrap();
-        let world = world.with_s3_faults(faults.clone(), Deadlines::default());
+        let world = world.under(faults.faulty()).unwrap();
         let outside = S3Client::new(settings, &credential("writer"), Deadlines::default()).unwrap();
         let place = Place { step: StepId::new("step").unwrap(), host: None };
         Self { folder, world, journal, place, redactor, faults, outside }

@@ -6,8 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use hactl::diagnostic::{Code, codes};
+use hactl::transport::faulty::Waiting;
 use hactl::transport::s3::{
-    BucketState, Deadlines, Delete, Faults, PutIf, S3Client, S3Credential, S3Settings, Versioning,
+    BucketState, Deadlines, Delete, PutIf, S3Client, S3Credential, S3Settings, Versioning,
 };
 use hactl::units::Size;
 
@@ -267,12 +268,12 @@ async fn plain(weed: &Weed) {
 }
 
 async fn clock(weed: &Weed) {
-    let faults = Faults::default();
-    let client = S3Client::with_faults(
+    let faults = Waiting::default();
+    let client = S3Client::under(
         weed.settings("clock"),
         &credential("writer"),
         Deadlines::default(),
-        Some(&faults),
+        Some(&faults.faulty()),
     )
     .unwrap();
     client.create_bucket().await.unwrap();

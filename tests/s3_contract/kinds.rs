@@ -7,7 +7,8 @@ use hactl::step::Failure;
 use hactl::step::s3_bucket::S3Bucket;
 use hactl::step::s3_restore_credential::S3RestoreCredential;
 use hactl::step::secret::Secret;
-use hactl::transport::s3::{BucketState, Delete, Fault, PutIf, S3Client, Versioning};
+use hactl::transport::faulty::OnRequest;
+use hactl::transport::s3::{BucketState, Delete, PutIf, S3Client, Versioning};
 
 use crate::bench::Bench;
 use crate::weed::{Weed, secret_of};
@@ -111,9 +112,9 @@ async fn full(weed: &Weed) {
 async fn faults(weed: &Weed) {
     // By fault: the bucket's name, what stands after the fault, and whether it may have had an effect.
     let cases = [
-        (Fault::Refuse, "kind-fault-refuse", BucketState::Missing, codes::S3_UNREACHABLE),
-        (Fault::DropBefore, "kind-fault-before", BucketState::Missing, codes::S3_UNKNOWN),
-        (Fault::DropAfter, "kind-fault-after", BucketState::Exists, codes::S3_UNKNOWN),
+        (OnRequest::Refuse, "kind-fault-refuse", BucketState::Missing, codes::S3_UNREACHABLE),
+        (OnRequest::DropBefore, "kind-fault-before", BucketState::Missing, codes::S3_UNKNOWN),
+        (OnRequest::DropAfter, "kind-fault-after", BucketState::Exists, codes::S3_UNKNOWN),
     ];
     let kind = S3Bucket::default();
     for (fault, name, stands, code) in cases {
@@ -123,7 +124,7 @@ async fn faults(weed: &Weed) {
         assert_eq!(failure.error().code(), code, "{fault:?}: {failure:?}");
         assert_eq!(bench.outside.bucket().await.unwrap(), stands, "{fault:?}");
         match failure {
-            Failure::NotStarted(_) => assert_eq!(fault, Fault::Refuse),
+            Failure::NotStarted(_) => assert_eq!(fault, OnRequest::Refuse),
             Failure::Unclear(_) => {
                 assert!(matches!(bench.decide(&kind).await, Observed::NotApplied { .. }), "{fault:?}");
             }
@@ -135,7 +136,7 @@ async fn faults(weed: &Weed) {
         assert_eq!(bench.outside.bucket().await.unwrap(), BucketState::Missing, "{fault:?}");
     }
     let bench = Bench::new(weed, "kind-fault-twice", "restorer");
-    bench.faults.on_next("PUT", Fault::Twice);
+    bench.faults.on_next("PUT", OnRequest::Twice);
     bench.apply(&kind).await.unwrap();
     assert_eq!(bench.faults.waiting(), 0);
     bench.verify(&kind).await.unwrap();
@@ -146,7 +147,7 @@ async fn otherwise(weed: &Weed) {
     let kind = S3Bucket::default();
     bench.apply(&kind).await.unwrap();
     // Somebody else writes to the same place between the write and the read.
-    bench.faults.on_next_to("round-trip", "GET", Fault::Held);
+    bench.faults.on_next_to("round-trip", "GET", OnRequest::Held);
     let meddler = async {
         let until = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
         let written = loop {
@@ -157,7 +158,7 @@ async fn otherwise(weed: &Weed) {
             assert!(tokio::time::Instant::now() < until, "nothing was written");
         };
         bench.outside.put(&written, b"something else", PutIf::Always).await.unwrap();
-        bench.faults.release();
+        bench.faults.let_one_go();
     };
     let (verified, ()) = tokio::join!(bench.verify(&kind), meddler);
     let error = verified.unwrap_err();
@@ -172,7 +173,7 @@ async fn leftovers(weed: &Weed) {
     let bench = Bench::new(weed, "kind-leftovers", "restorer");
     let kind = S3Bucket::default();
     bench.apply(&kind).await.unwrap();
-    bench.faults.on_next("PUT", Fault::DropAfter);
+    bench.faults.on_next("PUT", OnRequest::DropAfter);
     let error = bench.verify(&kind).await.unwrap_err();
     assert_eq!(error.code(), codes::S3_UNKNOWN);
     is_clean(&bench.outside).await;

@@ -16,7 +16,8 @@ use hactl::mirror::{Bucket, Mirror, Put, S3Bucket, Source, check, honours_condit
 use hactl::name::{FleetName, RunId, RunbookName};
 use hactl::redact::Redactor;
 use hactl::secret::SecretRef;
-use hactl::transport::s3::{Addressing, Deadlines, Fault, Faults, S3Client};
+use hactl::transport::faulty::{OnRequest, Waiting};
+use hactl::transport::s3::{Addressing, Deadlines, S3Client};
 use hactl::workspace::{Demand, MirrorConfig, S3Config};
 use rustix::process::Signal;
 
@@ -36,8 +37,14 @@ fn operator(machine: &str) -> Operator {
     Operator { user: "ada".into(), machine: machine.into() }
 }
 
-fn client(weed: &Weed, bucket: &str, faults: Option<&Faults>) -> S3Client {
-    S3Client::with_faults(weed.settings(bucket), &credential("writer"), Deadlines::default(), faults).unwrap()
+fn client(weed: &Weed, bucket: &str, faults: Option<&Waiting>) -> S3Client {
+    S3Client::under(
+        weed.settings(bucket),
+        &credential("writer"),
+        Deadlines::default(),
+        faults.map(Waiting::faulty).as_ref(),
+    )
+    .unwrap()
 }
 
 async fn made(weed: &Weed, bucket: &str) -> S3Client {
@@ -126,14 +133,15 @@ async fn brought(client: S3Client) -> Vec<u8> {
 /// Each request in turn meets each fault. The write that was done and whose answer is lost is known again as our own.
 async fn cut(weed: &Weed) {
     let mut requests = 0;
-    for (index, fault) in
-        [Fault::Refuse, Fault::DropBefore, Fault::DropAfter, Fault::Twice].into_iter().enumerate()
+    for (index, fault) in [OnRequest::Refuse, OnRequest::DropBefore, OnRequest::DropAfter, OnRequest::Twice]
+        .into_iter()
+        .enumerate()
     {
         for method in ["PUT", "GET"] {
             for nth in 0..8 {
                 let name = format!("mirror-cut-{index}-{}-{nth}", method.to_lowercase());
                 let outside = made(weed, &name).await;
-                let faults = Faults::default();
+                let faults = Waiting::default();
                 faults.on_nth(method, nth, fault);
                 let folder = tempfile::tempdir().unwrap();
                 let machine = Machine::new(folder.path(), "desk", client(weed, &name, Some(&faults)));
@@ -157,7 +165,7 @@ async fn cut(weed: &Weed) {
 
 async fn one_request(weed: &Weed) {
     made(weed, "mirror-cost").await;
-    let faults = Faults::default();
+    let faults = Waiting::default();
     let folder = tempfile::tempdir().unwrap();
     let machine = Machine::new(folder.path(), "desk", client(weed, "mirror-cost", Some(&faults)));
     machine.begin();
@@ -172,7 +180,7 @@ async fn one_request(weed: &Weed) {
     assert_eq!(faults.seen().len(), before + 3, "{:?}", faults.seen());
     // A process that starts: the mark, a listing from the last object on, and that object.
     drop(machine);
-    let faults = Faults::default();
+    let faults = Waiting::default();
     let machine = Machine::new(folder.path(), "desk", client(weed, "mirror-cost", Some(&faults)));
     machine.journal.mirrored().await.unwrap();
     assert_eq!(faults.seen().len(), 3, "{:?}", faults.seen());

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use hactl::access::{Command, Input, Status};
 use hactl::diagnostic::codes;
-use hactl::transport::ssh::{AttemptState, Fault, MAX_OUTPUT, Seam};
+use hactl::transport::faulty::{OnAttempt, Waiting};
+use hactl::transport::ssh::{AttemptState, MAX_OUTPUT, Seam};
 
 use crate::hostile::forced;
 use crate::sshd::until;
@@ -378,24 +379,35 @@ async fn injected_faults_are_what_they_say() {
     let (sshd, ssh, host) = one();
     let proof = sshd.dir.path().join("proof");
     let command = sh("echo once >>\"$1\"").arg("name").arg(proof.to_str().unwrap());
-    let seam = Seam::new(ssh);
+    let faults = Waiting::default();
+    let seam = Seam::new(ssh).under(faults.faulty());
     let lines = || std::fs::read_to_string(&proof).unwrap_or_default().lines().count();
-    for (label, fault, began) in
-        [(1, Fault::Refuse, 0), (2, Fault::DropBefore, 0), (3, Fault::DropAfter, 1), (4, Fault::Repeat, 2)]
-    {
-        seam.inject(fault);
+    for (label, fault, began) in [
+        (1, OnAttempt::Refuse, 0),
+        (2, OnAttempt::DropBefore, 0),
+        (3, OnAttempt::DropAfter, 1),
+        (4, OnAttempt::Repeat, 2),
+        (5, OnAttempt::Hang(Duration::from_secs(1)), 2),
+    ] {
+        faults.on_attempt(fault);
         let outcome = seam.perform(&host, &attempt(label), 1, &command).await;
         match fault {
-            Fault::Refuse => drop(not_started(outcome)),
-            Fault::DropBefore | Fault::DropAfter => drop(unclear(outcome)),
-            Fault::Repeat => assert!(outcome.unwrap().succeeded()),
-            Fault::Pass => {}
+            OnAttempt::Refuse => drop(not_started(outcome)),
+            OnAttempt::DropBefore | OnAttempt::DropAfter => drop(unclear(outcome)),
+            OnAttempt::Repeat => assert!(outcome.unwrap().succeeded()),
+            OnAttempt::Hang(_) => assert_eq!(outcome.unwrap().status, Status::TimedOut),
+            OnAttempt::Pass | OnAttempt::Halfway(_) => {}
         }
         assert_eq!(lines(), began, "{fault:?}");
     }
     assert_eq!(seam.settle(&host, &attempt(2)).await.unwrap(), AttemptState::Never);
     let state = seam.settle(&host, &attempt(3)).await.unwrap();
     assert_eq!(state, AttemptState::Finished { command: 1, status: Status::Exited(0) });
+    // What it started goes with it.
+    faults.on_attempt(OnAttempt::Halfway(Duration::from_secs(2)));
+    let long = sh("sleep 55 & sleep 55; echo end >>\"$1\"").arg("name").arg(proof.to_str().unwrap());
+    let killed = seam.perform(&host, &attempt(6), 1, &long).await.unwrap();
+    assert_eq!((killed.status, killed.program.as_str(), lines()), (Status::Exited(128 + 9), "sh", 2));
 }
 
 async fn secrets_are_not_left_behind() {

@@ -15,9 +15,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::ExposeSecret as _;
 
-use super::faulty::Faulty;
-use super::{Addressing, Deadlines, Faults, S3Credential, S3Settings};
+use super::{Addressing, Deadlines, S3Credential, S3Settings};
 use crate::diagnostic::{Error, Result, codes};
+use crate::transport::faulty::Faulty;
 
 /// Enough to get over a lost connection; a server that is away is reported rather than waited for.
 const READ_ATTEMPTS: u32 = 3;
@@ -27,18 +27,18 @@ pub(super) fn clients(
     settings: &S3Settings,
     credential: &S3Credential,
     deadlines: Deadlines,
-    faults: Option<&Faults>,
+    faulty: Option<&Faulty>,
 ) -> Result<(Client, Client)> {
     if !settings.endpoint.starts_with("https://") {
         return Err(refused(settings, "it does not begin with https://, and pgBackRest speaks nothing else"));
     }
     let mut http = http_client(settings)?;
-    if let Some(faults) = faults {
-        http = SharedHttpClient::new(Faulty::new(http, faults.clone()));
+    if let Some(faulty) = faulty {
+        http = faulty.client(http);
     }
     let mut base = config(settings, credential, deadlines).http_client(http);
-    if let Some(faults) = faults {
-        base = base.time_source(faults.clone());
+    if let Some(faulty) = faulty {
+        base = base.time_source(faulty.clone());
     }
     let reads = base.clone().retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS)).build();
     let writes = base.retry_config(RetryConfig::disabled()).build();

@@ -7,7 +7,6 @@
 
 mod answer;
 mod connect;
-mod faulty;
 mod read;
 mod write;
 
@@ -19,8 +18,8 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use crate::workspace::Addressing;
-pub use faulty::{Fault, Faults};
 
+use super::faulty::Faulty;
 use crate::diagnostic::Result;
 
 /// Where a bucket is.
@@ -92,20 +91,20 @@ impl S3Client {
     /// # Errors
     /// The endpoint is not `https`, or the certificate authority cannot be used.
     pub fn new(settings: S3Settings, credential: &S3Credential, deadlines: Deadlines) -> Result<Self> {
-        Self::with_faults(settings, credential, deadlines, None)
+        Self::under(settings, credential, deadlines, None)
     }
 
     /// A client whose requests meet the given faults, for tests of what becomes of a change.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn with_faults(
+    pub fn under(
         settings: S3Settings,
         credential: &S3Credential,
         deadlines: Deadlines,
-        faults: Option<&Faults>,
+        faulty: Option<&Faulty>,
     ) -> Result<Self> {
-        let (reads, writes) = connect::clients(&settings, credential, deadlines, faults)?;
+        let (reads, writes) = connect::clients(&settings, credential, deadlines, faulty)?;
         let access_key = credential.access_key.clone();
         Ok(Self(Rc::new(Inner { settings, access_key, deadlines, reads, writes })))
     }

@@ -121,6 +121,20 @@ impl Command {
         self
     }
 
+    /// The same program, which is killed on the host so long after it began, with what it started.
+    #[must_use]
+    pub(crate) fn killed_after(&self, time: Duration) -> Self {
+        let killed =
+            Argv::new("timeout").args(["--signal=KILL", "--"]).arg(format!("{}", time.as_secs_f64()));
+        Self { argv: killed.args(self.argv.words().iter().cloned()), ..self.clone() }
+    }
+
+    /// One that does nothing in its place, until it is ended after so long.
+    #[must_use]
+    pub(crate) fn hanging(&self, time: Duration) -> Self {
+        Self { argv: Argv::new("sleep").arg("infinity"), within: time, ..self.clone() }
+    }
+
     /// As whom it runs.
     #[must_use]
     pub fn run_as(mut self, user: Become) -> Self {
@@ -220,7 +234,10 @@ impl Finished {
         let said = if stderr.trim().is_empty() { self.stdout.text() } else { stderr };
         let lines: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
         let tail = lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join("; ");
-        let mut message = format!("{what}: {} ended with {}", self.program, self.status);
+        let mut message = match self.status {
+            Status::Exited(status) => format!("{what}: {} ended with exit status {status}", self.program),
+            Status::TimedOut => format!("{what}: {} took too long and was terminated", self.program),
+        };
         if !tail.is_empty() {
             message.push_str(": ");
             message.push_str(&sanitize_for_terminal(&tail));

@@ -27,7 +27,7 @@ pub use attempt::{AttemptId, AttemptState};
 pub use command::{Become, Captured, Command, DEFAULT_TIMEOUT, Finished, Input, MAX_INPUT, Status};
 pub use config::Timing;
 pub use owner::{Owner, Standing};
-pub use seam::{Fault, Seam};
+pub use seam::Seam;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;

@@ -1,53 +1,37 @@
 //! The one place through which changes reach hosts, and where tests make them go wrong.
 //!
-//! Invariant: without an injected fault it is exactly what [`Ssh`] does. Faults come from tests only.
-
-use std::cell::RefCell;
-use std::collections::VecDeque;
+//! Invariant: without a [`Faulty`] it is exactly what [`Ssh`] does.
 
 use super::{AttemptId, AttemptState, Command, Finished, Ssh};
-use crate::diagnostic::{Error, Result, codes};
+use crate::diagnostic::Result;
 use crate::step::Failure;
+use crate::transport::faulty::Faulty;
 use crate::workspace::Host;
-
-/// What is to go wrong with one coming command of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing: it passes, and the next fault waits for the next command.
-    Pass,
-    /// It is refused, and known not to have begun.
-    Refuse,
-    /// The link drops before it reaches the host; nobody knows.
-    DropBefore,
-    /// It is carried out, and the link drops before the answer arrives; nobody knows.
-    DropAfter,
-    /// It reaches the host twice.
-    Repeat,
-}
 
 /// How commands of attempts reach hosts.
 #[derive(Debug)]
 pub struct Seam {
     ssh: Ssh,
-    faults: RefCell<VecDeque<Fault>>,
+    faulty: Option<Faulty>,
 }
 
 impl Seam {
     /// Straight to the hosts.
     #[must_use]
     pub fn new(ssh: Ssh) -> Self {
-        Self { ssh, faults: RefCell::default() }
+        Self { ssh, faulty: None }
+    }
+
+    /// The same, with faults.
+    #[must_use]
+    pub fn under(self, faulty: Faulty) -> Self {
+        Self { faulty: Some(faulty), ..self }
     }
 
     /// The connections.
     #[must_use]
     pub fn ssh(&self) -> &Ssh {
         &self.ssh
-    }
-
-    /// Queues a fault for a coming command.
-    pub fn inject(&self, fault: Fault) {
-        self.faults.borrow_mut().push_back(fault);
     }
 
     /// Carries out the command number `number` of an attempt.
@@ -61,31 +45,9 @@ impl Seam {
         number: u32,
         command: &Command,
     ) -> Result<Finished, Failure> {
-        let fault = self.faults.borrow_mut().pop_front().unwrap_or(Fault::Pass);
-        let lost = |when: &str| {
-            Failure::Unclear(Error::new(codes::SSH_LOST, format!("injected: lost {when}")).host(&host.name))
-        };
-        match fault {
-            Fault::Pass => self.ssh.perform(host, attempt, number, command).await,
-            Fault::Refuse => {
-                let refused = Error::new(codes::SSH_UNREACHABLE, "injected: refused").host(&host.name);
-                Err(Failure::NotStarted(refused))
-            }
-            Fault::DropBefore => Err(lost("before it reached the host")),
-            Fault::DropAfter => {
-                let _outcome = self.ssh.perform(host, attempt, number, command).await;
-                Err(lost("before the answer arrived"))
-            }
-            Fault::Repeat => {
-                let first = self.ssh.perform(host, attempt, number, command).await;
-                match self.ssh.perform(host, attempt, number, command).await {
-                    Ok(_) => Err(Failure::Unclear(
-                        Error::new(codes::INTERNAL, "a claimed command was carried out twice")
-                            .host(&host.name),
-                    )),
-                    Err(_refused) => first,
-                }
-            }
+        match &self.faulty {
+            None => self.ssh.perform(host, attempt, number, command).await,
+            Some(faulty) => faulty.perform(&self.ssh, host, attempt, number, command).await,
         }
     }
 

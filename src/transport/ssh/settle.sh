@@ -35,8 +35,9 @@ sweep_writes() {
     for (@ARGV) {
       open my $file, "<:raw", $_ or next;
       my @words = split /\0/, do { local $/; <$file> };
-      next unless ($words[3] // "") eq "hactl-write-file";
-      my ($folder) = $words[4] =~ m{\A(.*/)[^/]+\z}s or next;
+      my ($at) = grep { $words[$_] eq "hactl-write-file" } 0 .. $#words - 1;
+      next unless defined $at;
+      my ($folder) = $words[$at + 1] =~ m{\A(.*/)[^/]+\z}s or next;
       opendir my $beside, $folder or next;
       unlink map { "$folder$_" } grep { /\A\.hactl\.\Q$mark\E\.[A-Za-z0-9]{8}\z/ } readdir $beside;
     }' "${sessions##* }" "$attempt"/*/words
