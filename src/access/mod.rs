@@ -6,12 +6,14 @@
 
 mod hands;
 pub mod hcloud;
+mod outside;
 pub mod reads;
 pub mod s3;
 mod trial;
 mod world;
 
 pub use hands::{FileMode, Hands, HostHands, Psql};
+pub use outside::Knock;
 pub use reads::{HostView, PgAccess};
 pub use trial::{HostTrial, SCRATCH, Trial, TrialCommand};
 pub use world::{Means, World};

@@ -76,9 +76,15 @@ pub(super) const KINDS: &[(&str, Needs)] = {
         ("postgres_wal_archive", BACKREST),
         ("prove_dump", Needs { restore_key: true, identity: true, ..DUMP }),
         ("prove_restore", Needs { restore_key: true, ..BACKREST }),
+        ("reboot", NONE),
         ("s3_bucket", Needs { s3: true, makes_bucket: true, ..NONE }),
         ("s3_restore_credential", Needs { s3: true, restore_key: true, ..NONE }),
         ("secret", Needs { age: true, ..NONE }),
+        ("see_clocks", NONE),
+        ("see_firewall", NONE),
+        ("see_floating_ip", NONE),
+        ("see_private_network", NONE),
+        ("see_spread", HCLOUD),
     ]
 };
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::state::{Link, MachineKind, MachineState, Power, State};
-use super::{Lab, lock, machine, network};
+use super::{Lab, cloud, lock, machine, network};
 use crate::diagnostic::Result;
 use crate::name::HostName;
 
@@ -14,11 +14,14 @@ use crate::name::HostName;
 const BOOT: Duration = Duration::from_secs(60);
 
 impl Lab {
-    /// Takes a machine's power. One that is off stays off.
+    /// Takes a machine's power. One that is off stays off. A server of the lab's cloud goes by its name there.
     ///
     /// # Errors
     /// There is no such machine, or its processes do not end.
     pub fn kill(&self, node: &HostName) -> Result<()> {
+        if let Some(server) = self.cloud_server(node)? {
+            return server.kill();
+        }
         self.change(node, |state, machine| {
             machine.power = Power::Off;
             network::set_link(state, machine, Link::Cut)?;
@@ -31,6 +34,9 @@ impl Lab {
     /// # Errors
     /// There is no such machine, or it does not answer in time.
     pub fn start(&self, node: &HostName) -> Result<()> {
+        if let Some(server) = self.cloud_server(node)? {
+            return server.start();
+        }
         self.change(node, |state, machine| {
             machine.power = Power::On;
             self.begin(state, machine)
@@ -41,6 +47,18 @@ impl Lab {
             Link::Connected => machine::wait_ready(&self.dir, &state, machine, BOOT),
             Link::Cut => Ok(()),
         }
+    }
+
+    /// Notes whether a machine is meant to run, for whoever looks at the lab as a whole: the lab's cloud gives and takes
+    /// power too. It waits for whoever works on the lab just now.
+    pub(crate) fn note_power(&self, node: &HostName, power: Power) -> Result<()> {
+        let _held = lock::wait(&self.name, BOOT)?;
+        let mut state = self.state()?;
+        state.machine(node)?;
+        for machine in state.machines.iter_mut().filter(|m| m.name == *node) {
+            machine.power = power;
+        }
+        state.save(&self.dir)
     }
 
     /// Takes every machine's power at once; the object store is elsewhere and goes on. `start` brings each back.
@@ -79,6 +97,9 @@ impl Lab {
     }
 
     fn set_link(&self, node: &HostName, link: Link) -> Result<()> {
+        if let Some(server) = self.cloud_server(node)? {
+            return server.set_link(link);
+        }
         self.change(node, |state, machine| {
             machine.link = link;
             match machine.power {
@@ -86,6 +107,16 @@ impl Lab {
                 Power::Off => Ok(()),
             }
         })
+    }
+
+    /// A machine that was made through the lab's cloud, by the name of its server, where the lab has no machine of its own
+    /// of that name.
+    pub(super) fn cloud_server(&self, node: &HostName) -> Result<Option<cloud::ServerAt>> {
+        let state = self.state()?;
+        if state.machines.iter().any(|m| m.name == *node) {
+            return Ok(None);
+        }
+        cloud::ServerAt::find(self, &state, node)
     }
 
     /// Starts a machine's processes, with its link as it is meant to be.

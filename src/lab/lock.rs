@@ -4,8 +4,9 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
-use super::exec::io;
+use super::exec::{io, wait_until};
 use super::state::LabName;
 use crate::diagnostic::{Error, Result, codes};
 
@@ -37,6 +38,18 @@ pub(crate) fn hold(name: &LabName) -> Result<Held> {
             return Ok(Held(file));
         }
     }
+}
+
+/// Takes the lab's lock when whoever has it lets go of it, for at most so long.
+pub(crate) fn wait(name: &LabName, within: Duration) -> Result<Held> {
+    let mut held = hold(name);
+    wait_until(within, || {
+        if held.is_err() {
+            held = hold(name);
+        }
+        held.is_ok()
+    });
+    held
 }
 
 /// Removes the lab's lock file, while it is held.

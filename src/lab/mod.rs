@@ -176,16 +176,22 @@ impl Lab {
         })
     }
 
-    /// The command that runs `argv` on a machine over SSH as its operator; no `argv` is a login shell.
+    /// The command that runs `argv` on a machine over SSH as its operator; no `argv` is a login shell. A server of the lab's
+    /// cloud is logged in to as root, which it lets the lab's key do where it was created with it.
     ///
     /// # Errors
     /// There is no such lab or machine.
     pub fn ssh(&self, node: &HostName, argv: &[OsString]) -> Result<Command> {
-        let state = self.state()?;
-        let machine = state.machine(node)?;
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.namespace_path().display())).arg("ssh");
-        command.arg("-F").arg(self.dir.join("ssh_config")).arg(machine.name.as_str());
+        command.arg("-F").arg(self.dir.join("ssh_config"));
+        if let Some(server) = self.cloud_server(node)? {
+            let (ip, known) = server.for_ssh()?;
+            command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
+            command.args(["-o", &format!("HostKeyAlias={node}"), "-l", "root"]).arg(ip.to_string());
+        } else {
+            command.arg(self.state()?.machine(node)?.name.as_str());
+        }
         if !argv.is_empty() {
             command.arg("--").args(argv);
         }

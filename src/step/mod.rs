@@ -24,9 +24,11 @@ pub mod postgres_wal_archive;
 pub mod prove_dump;
 pub mod prove_restore;
 mod prover;
+pub mod reboot;
 pub mod s3_bucket;
 pub mod s3_restore_credential;
 pub mod secret;
+pub mod see;
 pub mod table;
 
 pub(crate) use common::unit as postgres_unit;

@@ -167,9 +167,15 @@ step_kinds! {
     NightlyTimer = super::nightly_timer::NightlyTimer;
     ProveDump = super::prove_dump::ProveDump;
     ProveRestore = super::prove_restore::ProveRestore;
+    Reboot = super::reboot::Reboot;
     S3Bucket = super::s3_bucket::S3Bucket;
     S3RestoreCredential = super::s3_restore_credential::S3RestoreCredential;
     Secret = super::secret::Secret;
+    SeeClocks = super::see::clocks::SeeClocks;
+    SeeFirewall = super::see::firewall::SeeFirewall;
+    SeeFloatingIp = super::see::floating_ip::SeeFloatingIp;
+    SeePrivateNetwork = super::see::private_network::SeePrivateNetwork;
+    SeeSpread = super::see::spread::SeeSpread;
 }
 
 /// The table, as loading runbooks needs it.

@@ -284,6 +284,50 @@ fn a_server_is_what_was_asked_for() {
     project.post(&format!("/servers/{id}/actions/poweron"), &Value::Null);
     assert_eq!(project.on(&ip, "hostname"), "cell0-node-2");
 
+    // The lab's own commands know the machine too, and the API shows what became of it.
+    lab.must(&["kill", "cell0-node-2"]);
+    assert_eq!(project.settled(id)["status"], "off");
+    lab.must(&["start", "cell0-node-2"]);
+    assert_eq!(project.settled(id)["status"], "running");
+    lab.must(&["cut", "cell0-node-2"]);
+    assert!(!answers(&project, &ip, 22));
+    lab.must(&["heal", "cell0-node-2"]);
+    // Its system lets the lab's own key in where somebody puts it there; its host key is known from its disk.
+    let own = workspace.path().join("secrets/id_ed25519");
+    let made = Command::new("ssh-keygen").arg("-yf").arg(own).output().unwrap();
+    let key = String::from_utf8(made.stdout).unwrap();
+    project.on(&ip, &format!("echo '{}' >> /root/.ssh/authorized_keys", key.trim()));
+    assert_eq!(lab.read("cell0-node-2", "hostname"), "cell0-node-2");
+    assert_eq!(lab.lab(&["kill", "cell0-node-9"]).status, 2);
+
+    // The server that was there already is one of the lab's own machines: without power it is off, and the lab is up.
+    project.post(&format!("/servers/{first}/actions/poweroff"), &Value::Null);
+    assert_eq!(project.settled(first)["status"], "off");
+    lab.must(&["up"]);
+    assert_eq!(project.settled(first)["status"], "off", "the lab began anew");
+    assert!(lab.lab(&["status"]).stdout.contains("cell0-node-2"));
+    project.post(&format!("/servers/{first}/actions/poweron"), &Value::Null);
+    assert_eq!(project.settled(first)["status"], "running");
+    lab.must(&["up"]);
+    let boot = || lab.on("node-1", "cat /proc/sys/kernel/random/boot_id");
+    let mut before = boot();
+    eventually("node-1 lets the operator in", LONG, || {
+        before = boot();
+        before.status == 0
+    });
+    project.post(&format!("/servers/{first}/actions/reboot"), &Value::Null);
+    eventually("node-1 is in another boot", LONG, || {
+        let now = boot();
+        now.status == 0 && now.stdout != before.stdout
+    });
+
+    // Nobody becomes the cloud in another network: it would let this computer forward packets.
+    let forward = || fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+    let was = forward();
+    let refused = lab.lab(&["cloud-serve"]);
+    assert!(refused.status == 1 && refused.stderr.contains("this is not the network of lab"), "{refused}");
+    assert_eq!(forward(), was);
+
     // The API ends and is started again: the same project.
     end_the_cloud(&lab);
     lab.must(&["up"]);

@@ -31,6 +31,7 @@ mod proof_fails;
 mod refusals;
 mod seal;
 mod secrets;
+mod see;
 mod sign;
 mod slice;
 mod ssh;
@@ -60,6 +61,7 @@ const TESTS: &[&[Test]] = &[
     health::TESTS,
     slice::TESTS,
     mirror::TESTS,
+    see::TESTS,
     init::TESTS,
     sign::TESTS,
     ssh::TESTS,

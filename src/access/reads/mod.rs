@@ -19,7 +19,7 @@ pub use addresses::{ConfiguredBy, Interface};
 pub use apt::{AptInstall, AptPlan, PackageState};
 pub use file::{DirEntry, FileFacts, FileKind, FileSeen, MAX_FILE};
 pub use machine::{Account, ClockOffset, Disk, Memory};
-pub use network::{HttpAnswer, Listener};
+pub use network::{HttpAnswer, Listener, Pinged};
 pub use package::Package;
 pub use postgres::{MONITOR, PgAccess, PgAt, PgCluster, PgView};
 pub use postgres_admin::{PgFiles, PgRole};

@@ -20,6 +20,7 @@ mod request;
 mod route;
 mod run;
 mod serve;
+mod server_at;
 mod wire;
 
 pub use fault::{Fault, FaultKind};
@@ -27,4 +28,5 @@ pub use model::{Existing, Ground};
 pub use run::{Access, serve};
 pub(crate) use run::{NAME, ensure, look, prepare};
 pub use serve::{Cloud, CloudSettings, Tls};
+pub(crate) use server_at::ServerAt;
 pub use wire::{Health, Seen};

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -29,7 +30,7 @@ const FLOATING: u8 = 78;
 /// The last octets of what it gives: behind those of the scene's own machines.
 const OCTETS: (u8, u8) = (100, 249);
 
-fn project_file(lab: &Lab) -> PathBuf {
+pub(super) fn project_file(lab: &Lab) -> PathBuf {
     lab.dir.join("cloud/project.json")
 }
 
@@ -132,6 +133,7 @@ fn answers(lab: &Lab, state: &State) -> bool {
 /// The lab is not up, or it cannot listen there.
 pub fn serve(lab: &Lab) -> Result<()> {
     let state = lab.state()?;
+    refuse_elsewhere(lab)?;
     let access = Access::of(lab)?;
     let read = |name: &str| {
         let path = lab.dir.join("keys").join(name);
@@ -150,6 +152,17 @@ pub fn serve(lab: &Lab) -> Result<()> {
     };
     Cloud::start(settings)?.wait();
     Ok(())
+}
+
+/// Refuses to be a cloud in another network namespace than the lab's: it switches routing on where it is.
+fn refuse_elsewhere(lab: &Lab) -> Result<()> {
+    let inode = |path: &Path| fs::metadata(path).map(|m| (m.dev(), m.ino())).map_err(io("read", path));
+    if inode(Path::new("/proc/self/ns/net"))? == inode(&lab.namespace_path())? {
+        return Ok(());
+    }
+    Err(Error::new(codes::LAB_SEAL, format!("this is not the network of lab {}", lab.name))
+        .state("nothing was started, nothing was changed")
+        .next(format!("hactl lab --name {} up    (starts the cloud where it belongs)", lab.name)))
 }
 
 /// The cloud of a lab as it is now.

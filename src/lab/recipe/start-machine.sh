@@ -7,7 +7,12 @@ mount -t overlay overlay -o "lowerdir=$layers,upperdir=$own/upper,workdir=$own/w
 # What systemd-nspawn keeps under /run stays in here and goes with the namespace.
 mkdir -p /run/systemd
 mount -t tmpfs -o mode=755 tmpfs /run/systemd
-exec env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --directory="$own/root" \
-  --machine="$name" --keep-unit --register=no --network-namespace-path="$namespace" \
-  --capability=CAP_NET_ADMIN,CAP_NET_RAW --resolv-conf=off --timezone=off --link-journal=no \
-  --bind-ro="$PWD/image/repo:/srv/apt" --boot
+while :; do
+  ended=0
+  env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --directory="$own/root" \
+    --machine="$name" --keep-unit --register=no --network-namespace-path="$namespace" \
+    --capability=CAP_NET_ADMIN,CAP_NET_RAW --resolv-conf=off --timezone=off --link-journal=no \
+    --bind-ro="$PWD/image/repo:/srv/apt" --boot || ended=$?
+  # 133 is how systemd-nspawn says that the system asked for a reboot.
+  [ "$ended" = 133 ] || exit 0
+done

@@ -171,7 +171,7 @@ async fn check_usable<R: Resource>(
 }
 
 /// The object, which must be there by now: in the list, or in one that is some seconds newer.
-async fn there<R: Resource>(cloud: &HcloudView, name: &ObjectName) -> Result<R> {
+pub(super) async fn there<R: Resource>(cloud: &HcloudView, name: &ObjectName) -> Result<R> {
     let missing = || {
         Error::new(codes::HCLOUD_NOT_FOUND, format!("there is no {} {name} in the project", R::WORDS))
             .state("it was there, or was just made")
@@ -266,7 +266,7 @@ async fn running<R: Resource>(cloud: &HcloudView, object: &R) -> Result<Option<S
 }
 
 /// What approvals of a step on an object bind.
-fn objects<R: Resource>(view: &View<'_>, name: &ObjectName) -> Vec<String> {
+pub(super) fn objects<R: Resource>(view: &View<'_>, name: &ObjectName) -> Vec<String> {
     let project = view.hcloud_identity();
     std::iter::once(format!("{} {name}", R::WORDS)).chain(project).collect()
 }

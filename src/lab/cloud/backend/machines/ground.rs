@@ -162,7 +162,7 @@ impl Machines {
     }
 
     /// Takes the port of a server's public interface up or down, and with it those in private networks.
-    pub(super) fn set_port(&self, server: &Server, to: &str) -> Result<()> {
+    pub(crate) fn set_port(&self, server: &Server, to: &str) -> Result<()> {
         let _held = Self::held(&self.network);
         let lab = network::lab_namespace(self.name());
         let outside = links(&lab)?;

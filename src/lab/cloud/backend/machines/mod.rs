@@ -38,9 +38,14 @@ impl Machines {
     /// # Errors
     /// The lab's namespaces are not there.
     pub fn of(lab: Lab) -> Result<Self> {
-        let machines = Self { lab, network: Mutex::new(()), balancers: Mutex::new(()) };
+        let machines = Self::looking(lab);
         machines.prepare_routing()?;
         Ok(machines)
+    }
+
+    /// Those of a lab, for somebody outside the lab's network: nothing is prepared.
+    pub(crate) fn looking(lab: Lab) -> Self {
+        Self { lab, network: Mutex::new(()), balancers: Mutex::new(()) }
     }
 
     fn name(&self) -> &LabName {
@@ -65,7 +70,7 @@ impl Machines {
     }
 
     /// A server's folder, below the lab's.
-    fn folder(id: Id) -> PathBuf {
+    pub(crate) fn folder(id: Id) -> PathBuf {
         Path::new("cloud/servers").join(id.to_string())
     }
 
@@ -85,7 +90,7 @@ impl Machines {
                 self.power_off(s)?;
                 self.start(project, s)
             }),
-            Effect::Reboot(id) => server(id).map_or(Ok(()), |s| self.reboot(project, s)),
+            Effect::Reboot(id) => server(id).map_or(Ok(()), |s| self.reboot(s)),
             Effect::Remove(id) => server(id).map_or(Ok(()), |s| self.remove(s)),
             Effect::Interfaces(id) => server(id).map_or(Ok(()), |s| self.connect(project, s)),
             Effect::Filters(ids) => ids.iter().filter_map(server).try_for_each(|s| self.filter(project, s)),

@@ -8,6 +8,7 @@ use super::super::super::model::{Id, Server};
 use super::super::Project;
 use super::Machines;
 use crate::diagnostic::{Error, Result, codes};
+use crate::lab::Power;
 use crate::lab::exec::{PATH, Tool, io, wait_until};
 use crate::lab::{cgroup, machine, network};
 use crate::name::HostName;
@@ -31,12 +32,16 @@ pub(super) fn group(id: Id) -> Result<HostName> {
     HostName::new(&format!("c{id}")).map_err(|e| Error::new(codes::INTERNAL, "an id is not a name").source(e))
 }
 
+fn host_name(name: &str) -> Result<HostName> {
+    HostName::new(name).map_err(|e| Error::new(codes::INTERNAL, "a machine's name is not a name").source(e))
+}
+
 impl Machines {
     fn first(&self, server: &Server) -> Option<Pid> {
         machine::first_in(&self.namespace(server))
     }
 
-    pub(super) fn start(&self, project: &Project, server: &Server) -> Result<()> {
+    pub(crate) fn start(&self, project: &Project, server: &Server) -> Result<()> {
         self.connect(project, server)?;
         self.set_port(server, "up")?;
         if self.first(server).is_some() {
@@ -48,16 +53,23 @@ impl Machines {
             None => self.boot(server)?,
         }
         if wait_until(START, || self.first(server).is_some()) {
-            return Ok(());
+            return self.note(server, Power::On);
         }
         Err(Error::new(codes::LAB_BOOT, format!("server {} does not start", server.meta.name)))
     }
 
     fn start_existing(&self, name: &str) -> Result<()> {
-        let name = HostName::new(name)
-            .map_err(|e| Error::new(codes::INTERNAL, "a machine's name is not a name").source(e))?;
         let state = self.lab.state()?;
-        machine::start(self.dir(), &state, state.machine(&name)?)
+        machine::start(self.dir(), &state, state.machine(&host_name(name)?)?)
+    }
+
+    /// Tells the lab whether one of its own machines is meant to run. One that is not is told before it ends, or the lab
+    /// would be taken for one that has died.
+    fn note(&self, server: &Server, power: Power) -> Result<()> {
+        match &server.existing {
+            Some(name) => self.lab.note_power(&host_name(name)?, power),
+            None => Ok(()),
+        }
     }
 
     fn boot(&self, server: &Server) -> Result<()> {
@@ -83,11 +95,12 @@ impl Machines {
         if status.success() { Ok(()) } else { Err(failed(fs::read_to_string(&path).unwrap_or_default())) }
     }
 
-    pub(super) fn power_off(&self, server: &Server) -> Result<()> {
+    pub(crate) fn power_off(&self, server: &Server) -> Result<()> {
         let namespace = self.namespace(server);
         if !network::path(&namespace).exists() {
             return Ok(());
         }
+        self.note(server, Power::Off)?;
         // A machine without power answers nothing, not "connection refused".
         self.set_port(server, "down")?;
         self.end(&namespace)?;
@@ -122,27 +135,23 @@ impl Machines {
 
     pub(super) fn shut_down(&self, server: &Server) -> Result<()> {
         let Some(first) = self.first(server) else { return Ok(()) };
+        self.note(server, Power::Off)?;
         Self::ask(first, POWER_OFF)?;
         if wait_until(SHUTDOWN, || self.first(server).is_none()) {
             return Ok(());
         }
+        self.note(server, Power::On)?;
         Err(Error::new(codes::LAB_TOOL, format!("server {} does not shut down", server.meta.name)))
     }
 
-    pub(super) fn reboot(&self, project: &Project, server: &Server) -> Result<()> {
+    pub(super) fn reboot(&self, server: &Server) -> Result<()> {
         let Some(first) = self.first(server) else { return Ok(()) };
+        self.note(server, Power::Off)?;
         Self::ask(first, REBOOT)?;
-        let slow = || Error::new(codes::LAB_TOOL, format!("server {} does not reboot", server.meta.name));
-        if !wait_until(SHUTDOWN, || self.first(server) != Some(first)) {
-            return Err(slow());
+        if wait_until(SHUTDOWN + START, || self.first(server).is_some_and(|now| now != first)) {
+            return self.note(server, Power::On);
         }
-        if server.existing.is_some() {
-            // The lab's own machines do not come back by themselves.
-            return self.start(project, server);
-        }
-        if wait_until(START, || self.first(server).is_some_and(|now| now != first)) {
-            return Ok(());
-        }
-        Err(slow())
+        self.note(server, Power::On)?;
+        Err(Error::new(codes::LAB_TOOL, format!("server {} does not reboot", server.meta.name)))
     }
 }
