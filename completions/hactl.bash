@@ -1289,7 +1289,7 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__report)
-            opts="-h --run --to --workspace --output --yes --help"
+            opts="-h --run --to --terraform --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -194,6 +194,7 @@ complete -c hactl -n "__fish_hactl_using_subcommand report" -l to -d 'The folder
 complete -c hactl -n "__fish_hactl_using_subcommand report" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F
 complete -c hactl -n "__fish_hactl_using_subcommand report" -l output -d 'Who reads the output: human, or json (one object a line)' -r -f -a "human\t'A person'
 json\t'A program: one JSON object a line'"
+complete -c hactl -n "__fish_hactl_using_subcommand report" -l terraform -d 'Write no file; print blocks by which Terraform imports what the run made or adopted in the cloud'
 complete -c hactl -n "__fish_hactl_using_subcommand report" -l yes -d 'Answer every gate with yes; in a rehearsal only, refused elsewhere'
 complete -c hactl -n "__fish_hactl_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hactl -n "__fish_hactl_using_subcommand journal; and not __fish_seen_subcommand_from show verify mirror" -l workspace -d 'The folder with hactl.toml [default: this one or the nearest parent]' -r -F

@@ -12,7 +12,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::name::RunId;
 use crate::render::{Format, Out, report};
-use crate::report::Report;
+use crate::report::{Report, to_terraform};
 
 /// Arguments of `hactl report`.
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,8 @@ servers, but no secret.
 
 Examples:
   hactl report
-  hactl report --to /srv/audit")]
+  hactl report --to /srv/audit
+  hactl report --terraform > imports.tf")]
 pub struct ReportArgs {
     /// Of this run [default: the last one]
     #[arg(long, value_name = "ID")]
@@ -32,6 +33,18 @@ pub struct ReportArgs {
     /// The folder for both files [default: reports, beside hactl.toml]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
+    /// Write no file; print blocks by which Terraform imports what the run made or adopted in the cloud
+    #[arg(long, conflicts_with = "to")]
+    terraform: bool,
+}
+
+/// An object in the cloud, for Terraform.
+#[derive(Serialize)]
+struct Importable<'a> {
+    event: &'static str,
+    to: String,
+    id: i64,
+    step: &'a str,
 }
 
 #[derive(Serialize)]
@@ -50,6 +63,9 @@ impl ReportArgs {
     pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
         let file = global.file()?;
         let told = Report::read(&global.state_dir()?, self.run.as_ref(), SystemClock.now())?;
+        if self.terraform {
+            return tell_terraform(&told, out);
+        }
         let beside = || file.parent().unwrap_or(Path::new(".")).join("reports");
         let folder = self.to.clone().unwrap_or_else(beside);
         let name = |ending: &str| folder.join(format!("{}.{ending}", told.run.run));
@@ -68,6 +84,20 @@ impl ReportArgs {
         }
         Ok(Exit::Done)
     }
+}
+
+fn tell_terraform(told: &Report, out: &Out) -> Result<Exit> {
+    let imports = told.imports()?;
+    match out.format() {
+        Format::Human => out.say(to_terraform(told, &imports).trim_end())?,
+        Format::Json => {
+            for import in &imports {
+                let to = format!("{}.{}", import.resource, import.label);
+                out.object(&Importable { event: "importable", to, id: import.id, step: &import.step })?;
+            }
+        }
+    }
+    Ok(Exit::Done)
 }
 
 /// Writes a file that only its owner can read, whole or not at all.

@@ -296,6 +296,7 @@ impl Open {
                 rollbacks: checkpoint.rollback,
                 change: checkpoint.change,
                 facts: checkpoint.facts,
+                outputs: checkpoint.outputs,
                 skipped_by: track.skipped_by,
             });
         }

@@ -6,6 +6,7 @@
 
 mod builder;
 mod outline;
+mod terraform;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,6 +24,7 @@ use crate::proof::Freshness;
 use crate::redact::Redactor;
 
 pub use outline::{OutlinedComponent, OutlinedPhase, OutlinedStep};
+pub use terraform::{Import, to_terraform};
 
 use builder::Builder;
 use outline::Outline;
@@ -82,6 +84,8 @@ pub struct StepReport {
     pub id: String,
     /// Its title, where the runbook is there.
     pub title: Option<String>,
+    /// The kind of its action, where the runbook is there.
+    pub kind: Option<String>,
     /// Where something was recorded of it.
     pub places: Vec<PlaceReport>,
 }
@@ -122,6 +126,8 @@ pub struct PlaceReport {
     pub change: Option<crate::journal::record::Change>,
     /// What verifying found.
     pub facts: Vec<String>,
+    /// What it gave.
+    pub outputs: crate::journal::record::Outputs,
     /// Who left it out.
     pub skipped_by: Option<String>,
 }
@@ -347,13 +353,14 @@ fn phases(
                 .map(|step| StepReport {
                     id: step.id.clone(),
                     title: Some(step.title.clone()),
+                    kind: step.action.keys().next().cloned(),
                     places: places.remove(&step.id).unwrap_or_default(),
                 })
                 .collect(),
         })
         .collect();
     let mut left: Vec<StepReport> =
-        places.into_iter().map(|(id, places)| StepReport { id, title: None, places }).collect();
+        places.into_iter().map(|(id, places)| StepReport { id, title: None, kind: None, places }).collect();
     left.sort_by_key(|step| step.places.iter().map(|place| place.began).min());
     if !left.is_empty() {
         phases.push(PhaseReport { named: None, done: None, steps: left });

@@ -3,6 +3,8 @@
 //! Invariant: it reads names and nothing else, so that a report can be made without the workspace's inputs and by a
 //! hactl whose step kinds have changed since. What a runbook may say is [`crate::runbook`].
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 /// What a report says of a runbook.
@@ -39,6 +41,9 @@ pub struct OutlinedStep {
     pub id: String,
     /// Its title.
     pub title: String,
+    /// Its action, by its kind.
+    #[serde(default)]
+    pub action: BTreeMap<String, toml::Value>,
 }
 
 /// A component of a runbook.

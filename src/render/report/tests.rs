@@ -17,7 +17,7 @@ use crate::journal::record::{
 };
 use crate::name::RunId;
 use crate::redact::Redactor;
-use crate::report::Report;
+use crate::report::{Report, to_terraform};
 
 const GOLDEN: &str = include_str!("../../../tests/golden/journal-v1.jsonl");
 
@@ -237,4 +237,71 @@ fn evidence_that_was_tampered_with_is_said_to_be() {
     std::fs::write(story.dir().evidence().join(kept.to_string()), "status: forged").unwrap();
     let markdown = to_markdown(&story.report(None));
     assert!(markdown.contains("**MISSING OR DAMAGED**") && !markdown.contains("forged"), "{markdown}");
+}
+
+const CLOUD: &str = r#"[runbook]
+name = "small"
+title = "Objects"
+[[phase]]
+id = "1"
+title = "Nodes"
+[[phase.step]]
+id = "network"
+title = "The network"
+action.hcloud_network = { name = "cell0" }
+[[phase.step]]
+id = "node-1"
+title = "The server that was there"
+[phase.step.action.hcloud_server]
+name = "cell0-node-1"
+adopt = true
+[[phase.step]]
+id = "again"
+title = "The same once more"
+action.hcloud_server = { name = "cell0-node-1", adopt = true }
+[[phase.step]]
+id = "node-2"
+title = "A server that was taken back"
+action.hcloud_server = { name = "cell0-node-2" }
+[[phase.step]]
+id = "attach"
+title = "What joins two objects"
+action.hcloud_attach = { server = "cell0-node-1", network = "cell0" }
+"#;
+
+#[test]
+fn terraform_is_told_of_each_object_that_stands_once() {
+    let mut story = Story::new();
+    story.then(0, start(&story, "run-1", CLOUD));
+    for (step, id, name) in [
+        ("network", 4_200_003, "2 cells \"x\""),
+        ("node-1", 4_200_001, "cell0-node-1"),
+        ("again", 4_200_001, "cell0-node-1"),
+        ("node-2", 4_200_002, "cell0-node-2"),
+        ("attach", 4_200_001, "cell0-node-1"),
+    ] {
+        let place: Place = serde_json::from_value(serde_json::json!({ "step": step })).unwrap();
+        let outputs: Outputs = serde_json::from_value(
+            serde_json::json!({ "id": { "integer": id }, "name": { "string": name } }),
+        )
+        .unwrap();
+        let (attempt, evidence, facts) = (AttemptNumber(1), Vec::new(), Vec::new());
+        let see = Observed::NotApplied { change: change(), before: Before(serde_json::json!(1)) };
+        story.then(1, Record::Observed { place: place.clone(), observed: see });
+        let (action, before) = (Digest::of("action"), Before(serde_json::json!(1)));
+        story.then(0, Record::Intended { place: place.clone(), attempt, action, change: change(), before });
+        story.then(1, Record::Applied { place: place.clone(), attempt, outputs: outputs.clone() });
+        story.then(0, Record::Trial { place: place.clone(), attempt });
+        story.then(1, Record::Verified { place: place.clone(), evidence, facts, outputs });
+        if step == "node-2" {
+            story.then(1, Record::RollingBack { place: place.clone(), attempt });
+            story.then(1, Record::RolledBack { place });
+        }
+    }
+    let report = story.report(None);
+    assert_snapshot!(to_terraform(&report, &report.imports().unwrap()));
+    // Without the runbook nobody knows what the steps made, and nothing is guessed.
+    std::fs::remove_dir_all(story.dir().evidence()).unwrap();
+    let error = story.report(None).imports().unwrap_err();
+    assert_eq!(error.code(), crate::diagnostic::codes::EVIDENCE_READ);
 }
