@@ -84,7 +84,7 @@ sub state_of {
 # Starts a command, ends it at its time, and writes down how it ended by itself. As long as this lives the command counts
 # as running, whatever became of the process that takes its output.
 sub watch {
-    my ($seconds, $runner, $command, $tell, @files) = @_;
+    my ($seconds, $command, $tell, @files) = @_;
     defined(my $child = fork) or return;
     if (!$child) {
         setpgrp 0, 0;
@@ -111,8 +111,9 @@ sub watch {
         return;
     }
     $status = status($status);
-    # Its own 124 is not taken for a timeout. With nobody left who takes its output, it may have failed for that alone.
-    write_file('rc', "$status\n") if $status == 0 || getppid == $runner;
+    # Should nobody be left who takes its output, then it may have failed for that alone.
+    write_file('rc', "0\n") if $status == 0;
+    # Its own 124 is not taken for a timeout.
     syswrite $tell, "finished $status\n";
 }
 
@@ -135,11 +136,10 @@ sub run_claimed {
     close $lock;
 
     pipe my $out, my $to_out and pipe my $err, my $to_err and pipe my $told, my $tell or return;
-    my $runner = $$;
     defined(my $watcher = fork) or return;
     if (!$watcher) {
         close $_ for $out, $err, $told;
-        eval { watch($seconds, $runner, $command, $tell, $input, $to_out, $to_err) };
+        eval { watch($seconds, $command, $tell, $input, $to_out, $to_err) };
         POSIX::_exit(0);
     }
     close $_ for $to_out, $to_err, $tell, $input;
@@ -242,6 +242,8 @@ sub begin {
 sub report {
     my ($dir) = @_;
     my $state = state_of($dir);
+    # Who takes the output was killed: what there is of it may not be all.
+    $state = 'unknown' if $state =~ /\A(?:finished|timeout)/ && !-e "$dir/status";
     if ($state =~ /\A(?:finished|timeout)/) {
         for (['o', 'stdout'], ['e', 'stderr']) {
             open my $file, '<:raw', "$dir/$_->[1]" or next;
