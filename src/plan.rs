@@ -200,7 +200,11 @@ async fn plan_place<S: Steps>(steps: &S, task: &Task, state: &RunState, earlier:
             Earlier::SomethingChanges => Outlook::AfterEarlier(reasons.join("; ")),
         },
         // The reads of PostgreSQL go by a role that an earlier step makes.
-        Err(error) if error.code() == codes::POSTGRES_NO_ROLE && earlier == Earlier::SomethingChanges => {
+        // So are servers.
+        Err(error)
+            if [codes::POSTGRES_NO_ROLE, codes::SSH_NO_SERVER].contains(&error.code())
+                && earlier == Earlier::SomethingChanges =>
+        {
             Outlook::AfterEarlier(error.one_line())
         }
         Err(error) => Outlook::CannotLook(error.one_line()),

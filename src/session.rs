@@ -183,6 +183,7 @@ impl Session {
         };
         world.stand_on(journal.hold());
         let fleet = Fleet::new(Rc::clone(&runbook), Rc::clone(&workspace), world);
+        fleet.locate(&journal.state())?;
         Ok((
             Self {
                 workspace,

@@ -20,7 +20,8 @@ use crate::journal::record::{Before, Outputs};
 use crate::name::{HostName, OutputName};
 use crate::sealed::Sealing;
 use crate::step::Failure;
-use crate::transport::ssh::{AttemptId, Become, Command, Finished, Input};
+use crate::transport::ssh::{AttemptId, Become, Command, Finished, Input, host_key, host_key::HostKey};
+use crate::workspace::Host;
 
 /// What a durable record of the journal entitles to.
 #[derive(Clone, Debug)]
@@ -184,6 +185,34 @@ impl<'a> Hands<'a> {
         let view = self.view.hcloud().await.map_err(Failure::NotStarted)?;
         let listener = self.view.world.listener();
         Ok(HcloudHands::new(view, self.attempt().run.clone(), self.view.place.clone(), listener))
+    }
+
+    /// Pins a key of a host beside those that are pinned: it is about to show this one, or one of them.
+    ///
+    /// # Errors
+    /// The file with the pinned keys cannot be read or written.
+    pub fn pin_beside(&self, host: &HostName, key: &HostKey) -> Result<(), Error> {
+        host_key::pin_beside(self.view.world.seam().ssh().known_hosts(), host, key)
+    }
+
+    /// Accepts no other key of a host any more.
+    ///
+    /// # Errors
+    /// The file with the pinned keys cannot be read or written.
+    pub fn unpin_all_but(&self, host: &HostName, key: &HostKey) -> Result<(), Error> {
+        host_key::unpin(self.view.world.seam().ssh().known_hosts(), host, |other| other != key)
+    }
+
+    /// Unpins the keys of the hosts that stood on a server: the next server of its name has others.
+    ///
+    /// # Errors
+    /// The file with the pinned keys cannot be read or written.
+    pub fn forget_host_keys(&self, server: &str) -> Result<(), Error> {
+        let on_it = |host: &&Host| host.server.as_ref().is_some_and(|it| it.name == server);
+        for host in self.view.workspace().hosts.iter().filter(on_it) {
+            host_key::unpin(self.view.world.seam().ssh().known_hosts(), &host.name, |_| true)?;
+        }
+        Ok(())
     }
 
     /// The secrets that hactl keeps, to be changed.

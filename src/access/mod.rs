@@ -30,6 +30,7 @@ use crate::journal::record::Place;
 use crate::name::{HostName, RoleName, SecretName};
 use crate::sealed::Sealed;
 use crate::secret::SecretRef;
+use crate::transport::ssh::host_key::{self, HostKey};
 use crate::workspace::Workspace;
 
 /// Typed reads, and no free command.
@@ -92,6 +93,22 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn hcloud_identity(&self) -> Option<String> {
         self.world.hcloud().ok().map(HcloudAccess::identity)
+    }
+
+    /// The keys that are pinned for a host.
+    ///
+    /// # Errors
+    /// Their file cannot be read.
+    pub fn pinned_keys(&self, host: &HostName) -> Result<Vec<HostKey>> {
+        host_key::pinned(self.world.seam().ssh().known_hosts(), host)
+    }
+
+    /// The key that a host shows now, to whoever asks; it says nothing of who shows it.
+    ///
+    /// # Errors
+    /// The host cannot be reached.
+    pub async fn shown_key(&self, host: &HostName) -> Result<HostKey> {
+        self.world.seam().ssh().fetch_host_key(self.world.host(host)?).await
     }
 
     /// The secrets that hactl keeps.

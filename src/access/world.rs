@@ -26,8 +26,10 @@ use crate::name::HostName;
 use crate::redact::Redactor;
 use crate::secret::SecretRef;
 use crate::transport::faulty::Faulty;
-use crate::transport::ssh::{AttemptId, AttemptState, Owner, Seam, Ssh, Standing, host_key};
-use crate::workspace::{Host, Workspace};
+use crate::transport::ssh::{
+    AttemptId, AttemptState, Owner, Seam, Ssh, Standing, host_key, host_key::HostKey,
+};
+use crate::workspace::{Found, Host, Workspace};
 
 /// What of this machine steps may use.
 pub struct Means {
@@ -150,12 +152,33 @@ impl World {
         self.seam.ssh().close().await;
     }
 
+    /// Tells a host whose server a step makes where that is, and pins the key that the server was given; nothing where
+    /// it is not made. A key that is pinned already stays: it may be a newer one.
+    ///
+    /// # Errors
+    /// The pinned keys cannot be read or written.
+    pub(crate) fn locate(&self, host: &Host, made: Option<(Found, Option<HostKey>)>) -> Result<()> {
+        let Some(server) = &host.server else { return Ok(()) };
+        let (found, key) = made.map_or((None, None), |(found, key)| (Some(found), key));
+        server.learn(found);
+        let known_hosts = self.seam.ssh().known_hosts();
+        match key {
+            Some(key) if host_key::pinned(known_hosts, &host.name)?.is_empty() => {
+                host_key::pin(known_hosts, &host.name, &key).map(drop)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// What an approval binds of a host.
     ///
     /// # Errors
     /// The pinned keys cannot be read.
     pub fn identity(&self, name: &HostName) -> Result<String> {
         let keys = host_key::pinned(self.seam.ssh().known_hosts(), name)?;
+        if let (true, Some(server)) = (keys.is_empty(), &self.host(name)?.server) {
+            return Ok(format!("host {name} on the server {}, which a step makes", server.name));
+        }
         let mut keys: Vec<_> = keys.iter().map(host_key::HostKey::fingerprint).collect();
         keys.sort_unstable();
         Ok(format!("host {name} with the key {}", keys.join(", ")))

@@ -121,7 +121,7 @@ async fn agree(host: &Host, key: &HostKey, expected: Option<&str>, out: &Out) ->
     let text = format!(
         "{name} at {} shows this key:\n  {} {shown}\nIs it the right one? On the host's own console:\n  \
              ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
-        host.address,
+        host.reached_at().map(|address| address.to_string()).unwrap_or_default(),
         key.algorithm()
     );
     match asker.confirm(&text, "Pin it?").await? {

@@ -183,6 +183,7 @@ pub fn looking<T>(
         };
         let world = World::new(Rc::clone(&glance.workspace), means)?;
         let fleet = Fleet::new(Rc::clone(&glance.runbook), Rc::clone(&glance.workspace), world);
+        fleet.locate(&glance.state)?;
         let result = job(&glance, &fleet).await;
         let _ = tokio::time::timeout(CLOSING, fleet.world().close()).await;
         result

@@ -197,6 +197,7 @@ codes! {
     SSH_ARGUMENT = "ssh::argument", Failed, "a command has an argument that no program can be given";
     SSH_RUNTIME = "ssh::runtime", Failed, "the directory for the connections could not be made, or ssh is not installed";
     SSH_UNREACHABLE = "ssh::unreachable", Failed, "nobody answers there";
+    SSH_NO_SERVER = "ssh::no_server", Failed, "the server that the host stands on is not made yet";
     SSH_KEY_UNKNOWN = "ssh::key_unknown", Failed, "the host's key is not pinned yet";
     SSH_KEY_CHANGED = "ssh::key_changed", Failed, "the host shows another key than the pinned one";
     SSH_LOGIN = "ssh::login", Failed, "the host refuses the login";

@@ -60,6 +60,7 @@ pub(super) const KINDS: &[(&str, Needs)] = {
         ("hcloud_placement_group", HCLOUD),
         ("hcloud_power", HCLOUD),
         ("hcloud_protection", HCLOUD),
+        ("hcloud_rotate_host_key", NONE),
         ("hcloud_server", Needs { age: true, identity: true, ..HCLOUD }),
         ("hcloud_ssh_key", HCLOUD),
         ("manual", NONE),

@@ -107,11 +107,11 @@ impl<'a> Names<'a> {
         match root {
             "inputs" => self.input(rest),
             "steps" => self.output(rest),
-            "role" => self.only_host(rest).map(|host| Value::Text(host_field(host, "name"))),
+            "role" => self.only_host(rest).and_then(|host| self.host_field(host, "name")).map(Value::Text),
             "hosts" => {
                 let (role, field) = rest.rsplit_once('.').unwrap_or((rest, ""));
                 known_field(reference, field, HOST_FIELDS)?;
-                self.only_host(role).map(|host| Value::Text(host_field(host, field)))
+                self.only_host(role).and_then(|host| self.host_field(host, field)).map(Value::Text)
             }
             "host" => {
                 known_field(reference, rest, HOST_FIELDS)?;
@@ -120,8 +120,8 @@ impl<'a> Names<'a> {
                         "${{{reference}}}: the step runs on the operator's machine"
                     ))
                     .help("give the step on = \"role\", or name the host by ${hosts.<role>.address}")),
-                    Here::SomeHost => Ok(Value::Text(host_field(None, rest))),
-                    Here::Host(host) => Ok(Value::Text(host_field(Some(host), rest))),
+                    Here::SomeHost => self.host_field(None, rest).map(Value::Text),
+                    Here::Host(host) => self.host_field(Some(host), rest).map(Value::Text),
                 }
             }
             "workspace" => {
@@ -180,6 +180,29 @@ impl<'a> Names<'a> {
                 format!("the role {role} has {} hosts, and this reference wants one", more + 1),
             )
             .help("use ${host.…} in a step that runs on the role")),
+        }
+    }
+
+    /// A field of a host. A host without a private address is reached by its address from everywhere.
+    fn host_field(&self, host: Option<&Host>, field: &str) -> Result<String, RefProblem> {
+        // From the range that is reserved for documentation.
+        const SOMEWHERE: &str = "192.0.2.1";
+        let Some(host) = host else {
+            return Ok(if field == "name" { "example" } else { SOMEWHERE }.to_owned());
+        };
+        let address = match field {
+            "name" => return Ok(host.name.to_string()),
+            "private_address" => host.neighbours_reach_it_at(),
+            _ => host.reached_at(),
+        };
+        match (address, &self.steps) {
+            (Some(address), _) => Ok(address.to_string()),
+            (None, Steps::Declared { .. }) => Ok(SOMEWHERE.to_owned()),
+            (None, Steps::Journaled { .. }) => {
+                let server = host.server.as_ref().map_or("", |server| server.name.as_str());
+                let text = format!("the server {server} of the host {} is not made yet", host.name);
+                Err(RefProblem::new(codes::SSH_NO_SERVER, text))
+            }
         }
     }
 
@@ -365,18 +388,6 @@ fn secret(id: &StepId, output: &str) -> RefProblem {
 }
 
 const HOST_FIELDS: &[&str] = &["name", "address", "private_address"];
-
-/// A field of a host. A host without a private address is reached by its address from everywhere.
-fn host_field(host: Option<&Host>, field: &str) -> String {
-    match (host, field) {
-        (None, "name") => "example".into(),
-        // From the range that is reserved for documentation.
-        (None, _) => "192.0.2.1".into(),
-        (Some(host), "name") => host.name.to_string(),
-        (Some(host), "private_address") => host.private_address.as_ref().unwrap_or(&host.address).to_string(),
-        (Some(host), _) => host.address.to_string(),
-    }
-}
 
 fn known_field(reference: &str, field: &str, known: &[&str]) -> Result<(), RefProblem> {
     if known.contains(&field) {

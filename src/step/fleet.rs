@@ -142,8 +142,12 @@ impl Fleet {
     pub async fn owners(&self, steps: &[StepTasks], state: &RunState) -> Result<Vec<(HostName, Owner)>> {
         let mut owners = Vec::new();
         for host in self.hosts_of(steps, state) {
-            if let Some(owner) = self.world.owner(&host).await? {
-                owners.push((host, owner));
+            match self.world.owner(&host).await {
+                Ok(Some(owner)) => owners.push((host, owner)),
+                Ok(None) => {}
+                // Nobody changed a server that is not made yet.
+                Err(error) if error.code() == codes::SSH_NO_SERVER => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(owners)
@@ -184,6 +188,21 @@ impl Fleet {
         Ok(verified)
     }
 
+    /// Tells hosts whose servers are made by steps where those are.
+    ///
+    /// # Errors
+    /// The pinned keys cannot be read or written.
+    pub fn locate(&self, state: &RunState) -> Result<()> {
+        for host in &self.workspace.hosts {
+            if let Some(server) = &host.server {
+                let made = super::hcloud::made_server(&self.runbook, state, &server.name);
+                let newer = super::hcloud::rotated_key(&self.runbook, state, &host.name);
+                self.world.locate(host, made.map(|(found, first)| (found, newer.or(first))))?;
+            }
+        }
+        Ok(())
+    }
+
     fn bindings<'a>(&'a self, task: &Task, state: &'a RunState) -> Bindings<'a> {
         let (workspace, runbook) = (&self.workspace, &self.runbook);
         Bindings { workspace, runbook, host: self.host(task), outputs: state }
@@ -221,6 +240,7 @@ impl Steps for Fleet {
     fn resolve(&self, task: &Task, state: &RunState) -> Result<Resolved<Call>> {
         let step = self.step(task)?;
         self.world.know_project(|| super::hcloud::known_project(&self.runbook, state));
+        self.locate(state)?;
         let bindings = self.bindings(task, state);
         let action = step.resolve::<Table>(&bindings)?;
         let require = step.resolve_require::<Table>(&bindings)?;

@@ -151,6 +151,7 @@ step_kinds! {
     HcloudPlacementGroup = super::hcloud::placement_group::HcloudPlacementGroup;
     HcloudPower = super::hcloud::power::HcloudPower;
     HcloudProtection = super::hcloud::protection::HcloudProtection;
+    HcloudRotateHostKey = super::hcloud::rotate_host_key::HcloudRotateHostKey;
     HcloudServer = super::hcloud::server::HcloudServer;
     HcloudSshKey = super::hcloud::ssh_key::HcloudSshKey;
     Manual = super::manual::Manual;

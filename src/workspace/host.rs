@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::name::{HostName, RoleName};
 
@@ -11,10 +12,12 @@ use crate::name::{HostName, RoleName};
 pub struct Host {
     /// Its name.
     pub name: HostName,
-    /// Where it is reached.
+    /// Where it is reached, as the file says; see [`Host::reached_at`].
     pub address: Address,
     /// Where its neighbours reach it.
     pub private_address: Option<Address>,
+    /// The server in the cloud that it is, where a step makes it: then its address is known once it is made.
+    pub server: Option<StandsOn>,
     /// What it does.
     pub roles: Vec<RoleName>,
     /// The port of sshd.
@@ -25,6 +28,55 @@ pub struct Host {
     pub identity: Option<PathBuf>,
     /// The host through which it is reached.
     pub jump: Option<HostName>,
+}
+
+/// A server in the cloud, by name, and where it is reached once a step of the run made it. Every copy of a host learns it.
+#[derive(Clone, Debug)]
+pub struct StandsOn {
+    /// The server's name.
+    pub name: String,
+    found: Arc<Mutex<Option<Found>>>,
+}
+
+/// Where a server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) address: Address,
+    pub(crate) private_address: Option<Address>,
+}
+
+impl StandsOn {
+    pub(super) fn new(name: String) -> Self {
+        Self { name, found: Arc::default() }
+    }
+
+    /// From now on the server is known to be there, or not to be.
+    pub(crate) fn learn(&self, found: Option<Found>) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    fn found(&self) -> Option<Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Host {
+    /// Where it is reached; nowhere yet where a step of the run is to make its server.
+    #[must_use]
+    pub fn reached_at(&self) -> Option<Address> {
+        match &self.server {
+            None => Some(self.address.clone()),
+            Some(server) => server.found().map(|found| found.address),
+        }
+    }
+
+    /// Where its neighbours reach it: at its private address, else where everybody does.
+    #[must_use]
+    pub fn neighbours_reach_it_at(&self) -> Option<Address> {
+        let given = self.private_address.clone();
+        let found = |server: &StandsOn| server.found()?.private_address;
+        given.or_else(|| self.server.as_ref().and_then(found)).or_else(|| self.reached_at())
+    }
 }
 
 /// A host name or IP address that is safe as an argument and in an ssh configuration.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::host::Word;
 use super::{
     Address, Addressing, AgeConfig, ApprovalsConfig, HcloudConfig, Host, Instance, NotifyConfig,
-    PgBackRestConfig, PostgresConfig, RestoreKey, RunbookChoice, S3Config, UserName, Workspace,
+    PgBackRestConfig, PostgresConfig, RestoreKey, RunbookChoice, S3Config, StandsOn, UserName, Workspace,
 };
 use crate::diagnostic::codes;
 use crate::digest::Digest;
@@ -179,7 +179,15 @@ fn hosts(found: &mut Found, top: &mut Reader<'_>, root: &Path, ssh: &SshDefaults
 fn host(found: &mut Found, node: &Node, root: &Path, ssh: &SshDefaults) -> Option<Host> {
     let mut table = Reader::new(found, node, "[[host]]");
     let name: Option<HostName> = table.parsed(found, "name", Need::Required);
-    let address = table.parsed(found, "address", Need::Required);
+    let server: Option<Word> = table.parsed(found, "server", Need::Optional);
+    let need = if server.is_some() { Need::Optional } else { Need::Required };
+    let address: Option<Address> = table.parsed(found, "address", need);
+    if let (Some(server), Some(_)) = (&server, &address) {
+        found
+            .add(codes::FILE_BAD_VALUE, "a host has an address or a server, not both")
+            .at(node.span.clone(), "one of the two")
+            .help(format!("without address, the step that makes the server {} says where it is", server.0));
+    }
     let private_address = table.parsed(found, "private_address", Need::Optional);
     let roles = table.list(found, "roles");
     let port = table.integer(found, "port", 1..=65535).or(ssh.port).unwrap_or(22);
@@ -198,6 +206,7 @@ fn host(found: &mut Found, node: &Node, root: &Path, ssh: &SshDefaults) -> Optio
         name: name.unwrap_or_else(HostName::unnamed),
         address: address.unwrap_or_else(Address::unknown),
         private_address,
+        server: server.map(|server| StandsOn::new(server.0)),
         roles,
         port,
         user: user.unwrap_or_else(UserName::unknown),

@@ -8,7 +8,8 @@ mod host;
 pub(crate) mod load;
 mod mirror;
 
-pub use host::{Address, AddressError, Host, UserName};
+pub(crate) use host::Found;
+pub use host::{Address, AddressError, Host, StandsOn, UserName};
 pub use mirror::{Demand, MirrorConfig, MirrorUrl, MirrorUrlError};
 
 use std::collections::BTreeMap;

@@ -53,6 +53,7 @@ pub(crate) fn host(name: &str, port: u16, dir: &Path) -> Host {
         name: HostName::new(name).unwrap(),
         address: "127.0.0.1".parse().unwrap(),
         private_address: None,
+        server: None,
         roles: Vec::new(),
         port,
         user: "root".parse().unwrap(),

@@ -41,6 +41,32 @@ fn the_token_is_a_reference_and_goes_over_tls() {
     assert!(ran.status == 2 && ran.stderr.contains("cannot be a label in the cloud"), "{ran}");
 }
 
+#[test]
+fn a_host_may_stand_on_a_server_that_a_step_makes() {
+    let with = |host: &str| {
+        let place = workspace("token = { file = \"token\" }");
+        let hcloud = "[hcloud]\ntoken = { file = \"token\" }\n";
+        let host = format!("[[host]]\nname = \"node-9\"\nuser = \"root\"\nroles = []\n{host}\n");
+        place.write("hactl.toml", &format!("{HACTL_TOML}\n{host}\n{hcloud}"));
+        place
+    };
+    let place = with("server = \"cell0-node-9\"");
+    let ran = place.hactl(&["check"]);
+    assert_eq!(ran.status, 0, "{ran}");
+    // Nobody knows where it is before the step made it, and nothing is sent anywhere.
+    let ran = place.hactl(&["host", "trust", "node-9"]);
+    assert!(ran.status == 1 && ran.stderr.contains("error[ssh::no_server]"), "{ran}");
+    assert!(ran.stderr.contains("its server cell0-node-9 is not made yet"), "{ran}");
+    for (host, said) in [
+        ("server = \"cell0-node-9\"\naddress = \"192.0.2.9\"", "a host has an address or a server, not both"),
+        ("", "address"),
+        ("server = \"-x\"", "server"),
+    ] {
+        let ran = with(host).hactl(&["check"]);
+        assert!(ran.status == 2 && ran.stderr.contains(said), "{host}: {ran}");
+    }
+}
+
 fn examined(server: &Scripted) -> Value {
     let endpoint = format!("token = {{ file = \"token\" }}\nendpoint = \"{}\"", server.endpoint);
     let ran = workspace(&endpoint).hactl(&["doctor", "--output", "json"]);

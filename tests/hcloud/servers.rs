@@ -206,7 +206,8 @@ fn the_host_key_stands_in_no_file_of_the_workspace_and_the_server_carries_its_di
     let disk = FakeDisk::default();
     bench.process(&disk, Job::Run).unwrap();
     let journal = String::from_utf8(disk.live()).unwrap();
-    assert!(journal.contains("ssh-ed25519 AAAA"), "the public key is an output");
+    assert!(journal.contains("\"host-key\":{\"string\":\"ssh-ed25519 AAAA"), "the public key is an output");
+    assert!(!journal.contains("[secret host-key"), "the public key was taken for the secret");
     assert!(!journal.contains("OPENSSH PRIVATE KEY"));
     assert!(server(&bench, "cell0-node-2").head.labels.contains_key("hactl-host-key"));
     let keys: Vec<_> = std::fs::read_dir(bench.folder.path().join(".hactl/secrets"))

@@ -32,6 +32,7 @@ mod refusals;
 mod seal;
 mod secrets;
 mod see;
+mod servers;
 mod sign;
 mod slice;
 mod ssh;
@@ -57,6 +58,7 @@ const TESTS: &[&[Test]] = &[
     cloud::TESTS,
     balancing::TESTS,
     floating::TESTS,
+    servers::TESTS,
     others::TESTS,
     health::TESTS,
     slice::TESTS,

@@ -1,14 +1,20 @@
 //! What the journal says of the project that a run works in.
 
+use super::rotate_host_key::HcloudRotateHostKey;
+use super::server::HcloudServer;
 use crate::access::hcloud::project::{KnownObject, KnownProject};
 use crate::digest::Digest;
 use crate::engine::state::State;
-use crate::journal::record::{Before, OutputValue};
+use crate::journal::record::{Before, OutputValue, Place};
 use crate::journal::{Checkpoint, RunState};
+use crate::name::HostName;
 use crate::runbook::Runbook;
+use crate::step::StepKind as _;
 use crate::transport::hcloud::{
     Firewall, FloatingIp, LoadBalancer, Network, PlacementGroup, Resource, Server, SshKey,
 };
+use crate::transport::ssh::host_key::HostKey;
+use crate::workspace::Found;
 
 /// The collection whose number a kind of step gives out as `id`, and what one of it is called.
 fn object_of(kind: &str) -> Option<(&'static str, &'static str)> {
@@ -50,6 +56,47 @@ pub(crate) fn known_project(runbook: &Runbook, state: &RunState) -> KnownProject
         }
     }
     known
+}
+
+/// Where a server is reached that a step of this run made or adopted, and the host key that it was given.
+pub(crate) fn made_server(
+    runbook: &Runbook,
+    state: &RunState,
+    name: &str,
+) -> Option<(Found, Option<HostKey>)> {
+    let steps = runbook.steps().filter(|(_, step)| step.action.kind == HcloudServer::NAME);
+    let mut made =
+        steps.flat_map(|(_, step)| state.checkpoints_of(&step.id)).filter_map(|(_, checkpoint)| {
+            let text = |wanted: &str| {
+                checkpoint.outputs.iter().find_map(|(name, value)| match value {
+                    OutputValue::String(text) if name.as_str() == wanted => Some(text.as_str()),
+                    _ => None,
+                })
+            };
+            let done = matches!(checkpoint.state, State::Applied | State::Verified);
+            if !done || text("name") != Some(name) {
+                return None;
+            }
+            let private_address = text("private-address").and_then(|text| text.parse().ok());
+            let found = Found { address: text("ipv4")?.parse().ok()?, private_address };
+            Some((found, text("host-key").and_then(|text| text.parse().ok())))
+        });
+    made.next()
+}
+
+/// The key that a step of this run gave a host in its first one's place.
+pub(crate) fn rotated_key(runbook: &Runbook, state: &RunState, host: &HostName) -> Option<HostKey> {
+    let steps = runbook.steps().filter(|(_, step)| step.action.kind == HcloudRotateHostKey::NAME);
+    let mut keys = steps.filter_map(|(_, step)| {
+        let place = Place { step: step.id.clone(), host: Some(host.clone()) };
+        let checkpoint = state.checkpoint(&place)?;
+        let done = matches!(checkpoint.state, State::Applied | State::Verified);
+        checkpoint.outputs.values().find_map(|value| match value {
+            OutputValue::String(text) if done => text.parse().ok(),
+            _ => None,
+        })
+    });
+    keys.next()
 }
 
 fn tokens(checkpoint: &Checkpoint) -> impl Iterator<Item = Digest> {

@@ -20,6 +20,7 @@ mod ordering;
 pub mod placement_group;
 pub mod power;
 pub mod protection;
+pub mod rotate_host_key;
 pub mod server;
 pub mod ssh_key;
 
@@ -30,7 +31,7 @@ use std::fmt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::known::known_project;
+pub(crate) use self::known::{known_project, made_server, rotated_key};
 
 use super::common::{output, recall, remember};
 use super::{Failure, Findings, OutputType};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -14,13 +15,17 @@ use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
-use crate::step::common::{output, unverified};
+use crate::step::common::{output, unverified, wait_for};
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{Firewall, Network, PlacementGroup, Server, SshKey};
 use crate::transport::ssh::host_key::HostKey;
+use crate::workspace::Host;
 
 /// The label that says which host key a server was given.
 const HOST_KEY_LABEL: &str = "hactl-host-key";
+
+/// How long a server may take from its start until sshd answers.
+const BOOTS_WITHIN: Duration = Duration::from_secs(180);
 
 /// The longest user data that the API takes, our part included.
 const LONGEST_USER_DATA: usize = 32 * 1024;
@@ -228,6 +233,7 @@ impl StepKind for HcloudServer {
         let key = self.key_of(trial, &found).await?.map_err(unverified)?;
         facts.push(format!("its SSH host key was made here: {}", key.fingerprint()));
         facts.push(super::made_by(&cloud, &found.head));
+        facts.extend(self.shows_its_key(trial).await?);
         evidence.outputs = self.outputs_of(&found, network.as_ref(), Some(&key))?;
         evidence.facts = facts;
         Ok(evidence)
@@ -238,6 +244,7 @@ impl StepKind for HcloudServer {
             Adopt::Yes => Ok(()),
             Adopt::No => {
                 super::take_back::<Server>(hands, &self.name).await?;
+                hands.forget_host_keys(self.name.as_str()).map_err(Failure::Unclear)?;
                 // The next server of this name is another one, with another key.
                 let name = host_key::secret_name(&self.name).map_err(Failure::NotStarted)?;
                 hands.sealing().retire(&name).map_err(Failure::Unclear)
@@ -403,6 +410,28 @@ impl HcloudServer {
                 Err(format!("the server {name} (number {id}) was given another host key than the kept one"))
             }
         })
+    }
+
+    /// Waits until the host that stands on the server shows a pinned key: the one that it was given, or a newer one.
+    async fn shows_its_key(&self, trial: &Trial<'_>) -> Result<Vec<String>> {
+        let on_it = |host: &&Host| host.server.as_ref().is_some_and(|it| it.name == self.name.as_str());
+        let mut facts = Vec::new();
+        for Host { name, .. } in trial.workspace().hosts.iter().filter(on_it) {
+            let what = format!("sshd of {name} to show its key");
+            let shown = wait_for(&what, BOOTS_WITHIN, Duration::from_secs(1), async || {
+                Ok(trial.shown_key(name).await.ok())
+            });
+            let Some(shown) = shown.await? else {
+                let limit = humantime::format_duration(BOOTS_WITHIN);
+                return Err(unverified(format!("sshd of {name} does not answer within {limit}")));
+            };
+            if !trial.pinned_keys(name)?.contains(&shown) {
+                let text = format!("{name} shows the key {}, which is not pinned", shown.fingerprint());
+                return Err(unverified(text));
+            }
+            facts.push(format!("{name} shows the pinned key {}", shown.fingerprint()));
+        }
+        Ok(facts)
     }
 
     /// What cannot be changed and is not as it was asked for.

@@ -292,8 +292,7 @@ impl<'a> Prover<'a> {
 /// Addresses that the throwaway must not reach, and the prover itself does: the SSH ports of the fleet.
 fn controls(view: &View<'_>, prover: &HostName) -> Vec<String> {
     let others = view.workspace().hosts.iter().filter(|host| host.name != *prover).take(3);
-    let others = others
-        .map(|host| format!("{}:{}", host.private_address.as_ref().unwrap_or(&host.address), host.port));
+    let others = others.filter_map(|host| Some(format!("{}:{}", host.neighbours_reach_it_at()?, host.port)));
     let own = view.workspace().host(prover).map(|host| format!("127.0.0.1:{}", host.port));
     others.chain(own).collect()
 }

@@ -50,8 +50,10 @@ pub(super) fn generate(hosts: &[Host], known_hosts: &Path, runtime: &Path, timin
     let mut text = String::from("# Made by hactl for this process. Nothing else is read.\n");
     for host in hosts {
         // Writing to a String cannot fail.
+        // One whose server is not made yet is left out: nothing connects to it.
+        let Some(address) = host.reached_at() else { continue };
         let _ = writeln!(text, "Host {}", host.name);
-        let _ = writeln!(text, "  HostName {}", host.address);
+        let _ = writeln!(text, "  HostName {address}");
         let _ = writeln!(text, "  HostKeyAlias {}", host.name);
         let _ = writeln!(text, "  Port {}", host.port);
         let _ = writeln!(text, "  User {}", host.user);

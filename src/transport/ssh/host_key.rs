@@ -135,6 +135,44 @@ pub fn pin(known_hosts: &Path, host: &HostName, key: &HostKey) -> Result<Pinned>
         text.push('\n');
     }
     text.push_str(&format!("{host} {key}\n"));
+    write(known_hosts, &text).map(|()| Pinned::New)
+}
+
+/// Pins a key beside those that are pinned already: the host is about to have this one, or one of the others.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn pin_beside(known_hosts: &Path, host: &HostName, key: &HostKey) -> Result<()> {
+    let mut text = read(known_hosts)?;
+    if entries(&text, host).contains(key) {
+        return Ok(());
+    }
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(&format!("{host} {key}\n"));
+    write(known_hosts, &text)
+}
+
+/// Unpins those keys of a host that `which` names. Lines that name other hosts too are left alone.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn unpin(known_hosts: &Path, host: &HostName, which: impl Fn(&HostKey) -> bool) -> Result<()> {
+    let text = read(known_hosts)?;
+    let goes = |line: &&str| {
+        line.trim().split_once(char::is_whitespace).is_some_and(|(name, key)| {
+            name == host.as_str() && key.parse().is_ok_and(|key: HostKey| which(&key))
+        })
+    };
+    if !text.lines().any(|line| goes(&line)) {
+        return Ok(());
+    }
+    let stays: String = text.lines().filter(|line| !goes(line)).map(|line| format!("{line}\n")).collect();
+    write(known_hosts, &stays)
+}
+
+fn write(known_hosts: &Path, text: &str) -> Result<()> {
     let written = || -> std::io::Result<()> {
         if let Some(folder) = known_hosts.parent() {
             crate::journal::dir::private_folder(folder)?;
@@ -143,12 +181,11 @@ pub fn pin(known_hosts: &Path, host: &HostName, key: &HostKey) -> Result<Pinned>
         file.write_all(text.as_bytes())?;
         file.commit()
     };
-    match written() {
-        Ok(()) => Ok(Pinned::New),
-        Err(e) => Err(Error::new(codes::IO, format!("cannot write {}", known_hosts.display()))
+    written().map_err(|e| {
+        Error::new(codes::IO, format!("cannot write {}", known_hosts.display()))
             .source(e)
-            .state("the key is not pinned")),
-    }
+            .state("the pinned keys are as they were")
+    })
 }
 
 impl Ssh {
@@ -157,6 +194,7 @@ impl Ssh {
     /// # Errors
     /// The host or its jump host cannot be reached.
     pub async fn fetch_host_key(&self, host: &Host) -> Result<HostKey> {
+        self.made(host)?;
         let (config, runtime) = self.runtime()?;
         let way = Way { host, jumps: self.jumps(host, runtime), config, runtime, timing: self.timing() };
         let dir = runtime.subdir("k")?;
@@ -212,7 +250,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     text
 }
 
-pub(crate) fn unbase64(text: &str) -> Option<Vec<u8>> {
+fn unbase64(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.trim_end_matches('=').bytes().collect();
     let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
     for chunk in digits.chunks(4) {
@@ -278,6 +316,12 @@ mod tests {
         assert!(
             error.one_line().contains(&one.fingerprint()) && error.one_line().contains(&two.fingerprint())
         );
+        assert_eq!(pinned(&file, &name("node-1")).unwrap(), [one.clone()]);
+        // Beside it, while the host changes from one to the other; then the former one goes.
+        super::pin_beside(&file, &name("node-1"), &two).unwrap();
+        super::pin_beside(&file, &name("node-1"), &two).unwrap();
+        assert_eq!(pinned(&file, &name("node-1")).unwrap(), [one.clone(), two.clone()]);
+        super::unpin(&file, &name("node-1"), |key| *key == two).unwrap();
         assert_eq!(pinned(&file, &name("node-1")).unwrap(), [one]);
         assert_eq!(pinned(&file, &name("other")).unwrap(), [two]);
         assert_eq!(pinned(&dir.path().join("none"), &name("other")).unwrap(), []);

@@ -83,6 +83,8 @@ pub struct Ssh {
     timing: Timing,
     masters: BTreeMap<HostName, Master>,
     runtime: OnceCell<(PathBuf, Runtime)>,
+    /// The generated configuration as it was written last: an address may become known while hactl runs.
+    written: RefCell<String>,
     hold: OnceCell<Rc<Hold>>,
     /// For each host the line in its owner file that was found in our journal.
     vouched: RefCell<BTreeMap<HostName, String>>,
@@ -127,6 +129,7 @@ impl Ssh {
             timing,
             masters,
             runtime: OnceCell::new(),
+            written: RefCell::default(),
             hold: OnceCell::new(),
             vouched: RefCell::default(),
         }
@@ -161,12 +164,23 @@ impl Ssh {
     /// The directory of this process with the generated configuration, made when first wanted.
     fn runtime(&self) -> Result<&(PathBuf, Runtime)> {
         if let Some(made) = self.runtime.get() {
+            if self.hosts.iter().any(|host| host.server.is_some()) {
+                self.write_config(&made.1)?;
+            }
             return Ok(made);
         }
         let runtime = Runtime::create()?;
-        let text = config::generate(&self.hosts, &self.known_hosts, runtime.path(), self.timing)?;
-        let config = runtime.write(config::FILE, &text)?;
+        let config = self.write_config(&runtime)?;
         Ok(self.runtime.get_or_init(|| (config, runtime)))
+    }
+
+    fn write_config(&self, runtime: &Runtime) -> Result<PathBuf> {
+        let text = config::generate(&self.hosts, &self.known_hosts, runtime.path(), self.timing)?;
+        if *self.written.borrow() != text {
+            runtime.write(config::FILE, &text)?;
+            self.written.replace(text);
+        }
+        Ok(runtime.path().join(config::FILE))
     }
 
     fn master(&self, host: &Host) -> Result<&Master> {
@@ -180,7 +194,23 @@ impl Ssh {
         awaited(place.on(&host.name), self.master(host)?.place(host)).await
     }
 
+    /// Refuses a host whose server, or whose jump host's server, is not made yet.
+    fn made(&self, host: &Host) -> Result<()> {
+        let jumps = host.jump.iter().filter_map(|jump| self.hosts.iter().find(|host| host.name == *jump));
+        for host in std::iter::once(host).chain(jumps) {
+            if let (Some(server), None) = (&host.server, host.reached_at()) {
+                let text = format!("its server {} is not made yet, so nobody knows where it is", server.name);
+                return Err(Error::new(codes::SSH_NO_SERVER, text)
+                    .host(&host.name)
+                    .state("nothing was sent")
+                    .next("hactl plan    (shows the step that makes it)"));
+            }
+        }
+        Ok(())
+    }
+
     async fn open(&self, host: &Host) -> Result<Rc<Live>> {
+        self.made(host)?;
         let (config, runtime) = self.runtime()?;
         let way = Way { host, jumps: self.jumps(host, runtime), config, runtime, timing: self.timing };
         let connection = Await::new("a connection").on(&host.name).within(way.limit());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::diagnostic::{Error, codes};
 use crate::name::HostName;
 use crate::redact::sanitize_for_terminal;
-use crate::workspace::Host;
+use crate::workspace::{Address, Host};
 
 /// The error behind what ssh printed while connecting. `jumps` are the jump hosts, nearest first, with what the ssh to
 /// each of them printed.
@@ -19,7 +19,7 @@ pub(super) fn of_connecting(host: &Host, log: &str, jumps: &[(HostName, String)]
         Some((jump, text)) => {
             known(jump.as_str(), None, text).unwrap_or_else(|| unreachable(jump.as_str(), text))
         }
-        None => known(host.name.as_str(), Some(host.address.as_str()), log)
+        None => known(host.name.as_str(), host.reached_at().as_ref().map(Address::as_str), log)
             .unwrap_or_else(|| unreachable(host.name.as_str(), log)),
     }
 }
@@ -75,12 +75,14 @@ pub(super) fn slow_connecting(
     jumps: &[(HostName, String)],
 ) -> Error {
     let of_jump = jumps.iter().rev().find_map(|(jump, text)| known(jump.as_str(), None, text));
-    of_jump.or_else(|| known(host.name.as_str(), Some(host.address.as_str()), log)).unwrap_or_else(|| {
-        let limit = limit.as_secs();
-        Error::new(codes::SSH_UNREACHABLE, format!("no login within {limit} s, though ssh tried"))
-            .host(&host.name)
-            .next("hactl doctor")
-    })
+    of_jump
+        .or_else(|| known(host.name.as_str(), host.reached_at().as_ref().map(Address::as_str), log))
+        .unwrap_or_else(|| {
+            let limit = limit.as_secs();
+            Error::new(codes::SSH_UNREACHABLE, format!("no login within {limit} s, though ssh tried"))
+                .host(&host.name)
+                .next("hactl doctor")
+        })
 }
 
 /// The last lines of what a program said, made harmless, on one line.
