@@ -316,7 +316,7 @@ mod tests {
         assert!(
             error.one_line().contains(&one.fingerprint()) && error.one_line().contains(&two.fingerprint())
         );
-        assert_eq!(pinned(&file, &name("node-1")).unwrap(), [one.clone()]);
+        assert_eq!(pinned(&file, &name("node-1")).unwrap().as_slice(), std::slice::from_ref(&one));
         // Beside it, while the host changes from one to the other; then the former one goes.
         super::pin_beside(&file, &name("node-1"), &two).unwrap();
         super::pin_beside(&file, &name("node-1"), &two).unwrap();
