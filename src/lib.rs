@@ -13,6 +13,7 @@ pub mod changes;
 pub mod cidr;
 pub mod cli;
 pub mod clock;
+pub mod costs;
 pub mod diagnostic;
 pub mod digest;
 pub mod document;

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::costs::{Book, Cost, Costs, Order};
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::engine::approver::way_back_text;
@@ -32,6 +33,12 @@ pub struct PhaseTasks {
 pub struct Plan {
     /// The phases, in order.
     pub phases: Vec<PlannedPhase>,
+    /// What it costs a month, where it costs anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub costs: Option<Costs>,
+    /// Why that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub costs_unknown: Option<String>,
 }
 
 /// What would happen in a phase.
@@ -62,6 +69,12 @@ pub struct Planned {
     pub returns: Returns,
     /// What was measured while looking.
     pub notes: Vec<String>,
+    /// What it would order that is paid by the month.
+    #[serde(skip)]
+    pub orders: Vec<Order>,
+    /// What that costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 /// Whether there is a way back.
@@ -109,6 +122,15 @@ impl Plan {
             .map_err(|e| Error::new(codes::INTERNAL, "a plan without a JSON form").source(e))
     }
 
+    /// Looks up what each place would order, and what all of it comes to.
+    fn price(&mut self, book: &Book) {
+        let all: Vec<Order> = self.places().flat_map(|planned| planned.orders.clone()).collect();
+        for planned in self.phases.iter_mut().flat_map(|phase| &mut phase.places) {
+            planned.cost = book.cost(&planned.orders);
+        }
+        self.costs = Some(book.total(&all));
+    }
+
     /// Every place, in order.
     pub fn places(&self) -> impl Iterator<Item = &Planned> {
         self.phases.iter().flat_map(|phase| phase.places.iter())
@@ -139,7 +161,13 @@ pub async fn plan<S: Steps>(steps: &S, phases: &[PhaseTasks], state: &RunState) 
         }
         planned.push(PlannedPhase { id: phase.id.clone(), title: phase.title.clone(), places });
     }
-    Plan { phases: planned }
+    let mut plan = Plan { phases: planned, costs: None, costs_unknown: None };
+    match steps.book().await {
+        Ok(None) => {}
+        Ok(Some(book)) => plan.price(&book),
+        Err(error) => plan.costs_unknown = Some(error.one_line()),
+    }
+    plan
 }
 
 /// Whether an earlier step of the same plan would change something that this one may build on.
@@ -158,6 +186,8 @@ async fn plan_place<S: Steps>(steps: &S, task: &Task, state: &RunState, earlier:
         way_back: None,
         returns: Returns::NotKnownYet,
         notes: Vec::new(),
+        orders: Vec::new(),
+        cost: None,
     };
     let resolved = match steps.resolve(task, state) {
         Ok(resolved) => resolved,
@@ -209,6 +239,12 @@ async fn plan_place<S: Steps>(steps: &S, task: &Task, state: &RunState, earlier:
         }
         Err(error) => Outlook::CannotLook(error.one_line()),
     };
+    if let Outlook::WillChange(_) | Outlook::AfterEarlier(_) = planned.outlook {
+        match steps.orders(task, &resolved.action).await {
+            Ok(orders) => planned.orders = orders,
+            Err(error) => planned.notes.push(format!("what it costs is not known: {}", error.one_line())),
+        }
+    }
     planned
 }
 

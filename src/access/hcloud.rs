@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
 use self::project::{KnownProject, token_digest, vouch};
+use crate::costs::{Item, Order};
 use crate::diagnostic::{Code, Error, Result, codes};
 use crate::digest::Digest;
 use crate::event::{Event, Listener};
@@ -26,7 +27,10 @@ use crate::journal::record::Place;
 use crate::name::{FleetName, RunId};
 use crate::redact::Redactor;
 use crate::step::Failure;
-use crate::transport::hcloud::{Action, Actions, Deadlines, HcloudClient, HcloudSettings, Head, Resource};
+use crate::transport::hcloud::{
+    Action, Actions, Deadlines, FloatingIp, HcloudClient, HcloudSettings, Head, LoadBalancer, PriceList,
+    Resource, ServerCosting,
+};
 use crate::waiting::{Await, awaited};
 use crate::workspace::{HcloudConfig, Workspace};
 
@@ -162,6 +166,37 @@ impl HcloudView {
     /// No usable answer came.
     pub async fn get<R: Resource>(&self, id: i64) -> Result<Option<R>> {
         self.client.get(id).await
+    }
+
+    /// The price list.
+    ///
+    /// # Errors
+    /// No usable answer came.
+    pub async fn prices(&self) -> Result<PriceList> {
+        self.client.prices().await
+    }
+
+    /// What in the project is paid by the month, as far as hactl orders such things.
+    ///
+    /// # Errors
+    /// No usable answer came.
+    pub async fn costing(&self) -> Result<Vec<Order>> {
+        let mut there = Vec::new();
+        for server in self.list::<ServerCosting>(&[]).await? {
+            let ServerCosting { server_type, location, public_net, .. } = server;
+            let order = |item| Order { item, location: location.name.clone() };
+            there.push(order(Item::Server(server_type.name)));
+            let public = public_net.ipv4.is_some_and(|ipv4| ipv4.ip.is_some());
+            there.extend(public.then(|| order(Item::PrimaryIpv4)));
+        }
+        for LoadBalancer { load_balancer_type, location, .. } in self.list(&[]).await? {
+            there.push(Order { item: Item::LoadBalancer(load_balancer_type.name), location: location.name });
+        }
+        for FloatingIp { kind, home_location, .. } in self.list(&[]).await? {
+            let order = Order { item: Item::FloatingIpv4, location: home_location.name };
+            there.extend((kind == "ipv4").then_some(order));
+        }
+        Ok(there)
     }
 
     /// What the cloud is doing with an object now.

@@ -149,6 +149,7 @@ codes! {
     RUNBOOK_MISSING_INPUT = "runbook::missing_input", Usage, "an input without a default is not given";
     RUNBOOK_UNKNOWN_INPUT = "runbook::unknown_input", Usage, "an input is given that the runbook does not declare";
     RUNBOOK_ILL_TYPED_INPUT = "runbook::ill_typed_input", Usage, "an input is of another type than is declared";
+    RUNBOOK_BYPASSES_BALANCER = "runbook::bypasses_balancer", Usage, "a public name points at a floating IP, which never leads to a load balancer";
     RUNBOOK_GATE_TOO_WEAK = "runbook::gate_too_weak", Usage, "a step that cannot be taken back is not behind a gate of type";
     RUNBOOK_GATE_SIGN = "runbook::gate_sign", Usage, "a gate asks for a signature, and nothing says whose";
     RUNBOOK_UNKNOWN_ROLE = "runbook::unknown_role", Usage, "a step names a role that the runbook does not declare";

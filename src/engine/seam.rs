@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::costs::{Book, Order};
 use crate::diagnostic::Result;
 use crate::digest::Digest;
 use crate::journal::record::{Before, Observed, Outputs, Place};
@@ -84,6 +85,22 @@ pub trait Steps {
     /// # Errors
     /// A reference has no value yet.
     fn resolve(&self, task: &Task, state: &RunState) -> Result<Resolved<Self::Action>>;
+
+    /// What the action would order that is paid by the month and is not there yet.
+    ///
+    /// # Errors
+    /// The world could not be read.
+    async fn orders(&self, _task: &Task, _action: &Self::Action) -> Result<Vec<Order>> {
+        Ok(Vec::new())
+    }
+
+    /// What things cost, where they cost anything here.
+    ///
+    /// # Errors
+    /// The prices, or what is there, could not be read.
+    async fn book(&self) -> Result<Option<Book>> {
+        Ok(None)
+    }
 
     /// Looks at the preconditions.
     ///

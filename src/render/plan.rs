@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::words::{self, count};
+use crate::costs::{Cost, Costs, Estimated, Monthly};
 use crate::plan::{Outlook, Plan, Planned, Returns};
 use crate::runbook::Gate;
 
@@ -18,11 +19,46 @@ pub fn text(plan: &Plan, width: usize) -> String {
         text.push('\n');
     }
     let text = words::wrap(&words::clean(text.trim_end()), width, 13);
-    format!("{text}\n\n{}", words::wrap(&summary(plan), width, 0))
+    let mut end = vec![summary(plan)];
+    end.extend(costs(plan));
+    let end: Vec<String> = end.iter().map(|line| words::wrap(&words::clean(line), width, 0)).collect();
+    format!("{text}\n\n{}", end.join("\n"))
+}
+
+fn amount(Monthly { net, gross }: Monthly, currency: &str) -> String {
+    format!("{net} {currency} net, {gross} {currency} gross")
+}
+
+/// What everything costs, before and after.
+fn costs(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(why) = &plan.costs_unknown {
+        lines.push(format!("what it costs is not known: {why}"));
+    }
+    let Some(Costs { currency, before, after, unpriced, estimate }) = &plan.costs else { return lines };
+    let (before, after_it) = (amount(*before, currency), amount(*after, currency));
+    lines.push(format!(
+        "costs a month: {before} now; {after_it} after this plan (servers with their public IPv4, load balancers and \
+         floating IPs; not volumes, backups, traffic and object storage)"
+    ));
+    lines.extend(unpriced.iter().map(|what| format!("NOT COUNTED, the price list has no {what}")));
+    match estimate {
+        None => {}
+        Some(Estimated { estimate, higher: None }) => lines.push(format!(
+            "the plan's author thought of {} {}: another currency, not converted",
+            estimate.amount, estimate.currency
+        )),
+        Some(Estimated { estimate, higher: Some(higher) }) => lines.push(format!(
+            "the plan's author thought of {} {currency}: the difference is {}",
+            estimate.amount,
+            amount(*higher, currency)
+        )),
+    }
+    lines
 }
 
 fn describe(text: &mut String, planned: &Planned) {
-    let Planned { place, title, gate, outlook, way_back, returns, notes } = planned;
+    let Planned { place, title, gate, outlook, way_back, returns, notes, orders: _, cost } = planned;
     let (mark, what) = match outlook {
         Outlook::Done => (' ', "done and verified"),
         Outlook::AlreadyThere => (' ', "nothing to change, would be verified"),
@@ -71,6 +107,13 @@ fn describe(text: &mut String, planned: &Planned) {
                     let _ = writeln!(text, "  way back:  {how}");
                 }
                 (None, _) => {}
+            }
+            if let Some(Cost { currency, monthly, of, unpriced }) = cost {
+                let _ =
+                    writeln!(text, "  cost:      {} a month: {}", amount(*monthly, currency), of.join(", "));
+                for what in unpriced {
+                    let _ = writeln!(text, "  COST:      not known: the price list has no {what}");
+                }
             }
             for note in notes {
                 let _ = writeln!(text, "  note:      {note}");
@@ -138,6 +181,8 @@ mod tests {
             way_back: Some(way_back.to_owned()),
             returns,
             notes: vec!["3 clients are connected: api (2), psql (1)".to_owned()],
+            orders: Vec::new(),
+            cost: None,
         }
     }
 
@@ -150,6 +195,8 @@ mod tests {
             })
         };
         let plan = Plan {
+            costs: None,
+            costs_unknown: None,
             phases: vec![PlannedPhase {
                 id: PhaseId::new("0").unwrap(),
                 title: "Backstop".to_owned(),

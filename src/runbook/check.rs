@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::flaws;
 use super::model::Draft;
 use super::names::{Declared, Here, Names, Steps};
 use super::params;
@@ -17,6 +18,8 @@ use crate::workspace::{self, Workspace};
 pub(super) fn by_itself<K: Kinds>(draft: &mut Draft) {
     if draft.syntax == Syntax::Sound {
         steps::<K>(&draft.runbook, &mut draft.found, None);
+        flaws::public_names(&draft.runbook, &mut draft.found);
+        flaws::cost_estimate(&draft.runbook, &mut draft.found, None);
     }
 }
 
@@ -25,6 +28,8 @@ pub(super) fn in_workspace<K: Kinds>(draft: &mut Draft, place: &mut workspace::l
     match (draft.syntax, place.syntax) {
         (Syntax::Sound, Syntax::Sound) => {
             steps::<K>(&draft.runbook, &mut draft.found, Some(&place.workspace));
+            flaws::public_names(&draft.runbook, &mut draft.found);
+            flaws::cost_estimate(&draft.runbook, &mut draft.found, Some(&place.workspace));
             inputs(&draft.runbook, place);
             roles(&draft.runbook, place);
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::check;
 use super::model::Draft;
 use super::{
-    Call, Component, Gate, Input, InputType, Kinds, Origin, Phase, Role, Runbook, SignedBy, Step, Value,
-    bundled,
+    Call, Component, CostEstimate, Gate, Input, InputType, Kinds, Origin, Phase, PublicName, Role, Runbook,
+    SignedBy, Step, Value, bundled,
 };
 use crate::diagnostic::{Error, Problems, Result, Source, codes};
 use crate::digest::Digest;
@@ -138,6 +138,8 @@ pub(super) fn read(shown_as: &str, bytes: &[u8], origin: Origin) -> Draft {
         name: RunbookName::unnamed(),
         title: String::new(),
         summary: String::new(),
+        cost_estimate: None,
+        public_names: Vec::new(),
         inputs: Vec::new(),
         roles: Vec::new(),
         components: Vec::new(),
@@ -153,6 +155,10 @@ pub(super) fn read(shown_as: &str, bytes: &[u8], origin: Origin) -> Draft {
             }
             runbook.title = text(heard, &mut about, "title", Need::Required);
             runbook.summary = text(heard, &mut about, "summary", Need::Optional);
+            let input = optional(heard, &mut about, "cost_estimate");
+            runbook.cost_estimate = input
+                .zip(node.get("cost_estimate"))
+                .map(|(input, node)| CostEstimate { input, span: node.span.clone() });
             about.finish(heard);
         }
         None => {
@@ -162,6 +168,8 @@ pub(super) fn read(shown_as: &str, bytes: &[u8], origin: Origin) -> Draft {
     runbook.inputs = top.entries(heard, "inputs").iter().map(|e| input(heard, e)).collect();
     runbook.roles = top.entries(heard, "roles").iter().filter_map(|e| role(heard, e)).collect();
     runbook.components = top.tables(heard, "component").iter().filter_map(|n| component(heard, n)).collect();
+    runbook.public_names =
+        top.tables(heard, "public_name").iter().filter_map(|n| public_name(heard, n)).collect();
     let phases = top.tables(heard, "phase");
     if phases.is_empty() {
         heard.add(codes::FILE_MISSING_KEY, "the runbook has no [[phase]]").help("a runbook has at least one");
@@ -234,6 +242,15 @@ fn input(found: &mut Found, (key, node): &(Key, Node)) -> Input {
         }
     };
     Input { name: key.text.clone(), value_type, help, default }
+}
+
+fn public_name(found: &mut Found, node: &Node) -> Option<PublicName> {
+    let mut table = Reader::new(found, node, "[[public_name]]");
+    let name = text(found, &mut table, "name", Need::Required);
+    let points_at = text(found, &mut table, "points_at", Need::Required);
+    let span = table.get("points_at")?.span.clone();
+    table.finish(found);
+    Some(PublicName { name, points_at, span })
 }
 
 fn role(found: &mut Found, (key, node): &(Key, Node)) -> Option<Role> {

@@ -7,6 +7,7 @@
 mod bindings;
 pub mod bundled;
 mod check;
+mod flaws;
 mod load;
 mod model;
 mod names;
@@ -23,7 +24,9 @@ mod tests;
 
 pub use bindings::{Bindings, Given, StepOutputs};
 pub use load::{Loaded, load, load_kept, parse};
-pub use model::{Call, Component, Gate, Input, Origin, Phase, Role, Runbook, SignedBy, Step};
+pub use model::{
+    Call, Component, CostEstimate, Gate, Input, Origin, Phase, PublicName, Role, Runbook, SignedBy, Step,
+};
 pub use value::{InputType, Value};
 
 use std::fmt::Debug;

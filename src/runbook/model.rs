@@ -13,11 +13,13 @@ use super::bindings::Bindings;
 use super::names::Names;
 use super::refs::replace;
 use super::{InputType, Kinds, Value};
+use crate::costs::Estimate;
 use crate::diagnostic::{Error, Problem, Result, Source, codes};
 use crate::digest::Digest;
 use crate::document::{Found, Node, Syntax};
 use crate::name::{ComponentName, PhaseId, RoleName, RunbookName, StepId};
 use crate::units::HumanDuration;
+use crate::workspace::Workspace;
 
 /// A loaded runbook.
 #[derive(Clone, Debug)]
@@ -28,6 +30,10 @@ pub struct Runbook {
     pub title: String,
     /// What it is for.
     pub summary: String,
+    /// The input that says what its author thought that everything costs a month, such as `45 USD`.
+    pub cost_estimate: Option<CostEstimate>,
+    /// Names by which users reach the system, and the output that each points at.
+    pub public_names: Vec<PublicName>,
     /// What the operator must or may say in `[inputs]`, in the order of the file.
     pub inputs: Vec<Input>,
     /// The roles by which it names hosts.
@@ -40,6 +46,26 @@ pub struct Runbook {
     pub origin: Origin,
     /// Its bytes, kept as evidence when a run starts.
     pub bytes: Arc<[u8]>,
+}
+
+/// Which input says what everything costs a month, as the plan's author thought.
+#[derive(Clone, Debug)]
+pub struct CostEstimate {
+    /// The input's name.
+    pub input: String,
+    /// Where that stands.
+    pub(super) span: Range<usize>,
+}
+
+/// A name by which users reach the system.
+#[derive(Clone, Debug)]
+pub struct PublicName {
+    /// The name, such as `${inputs.public_host}`.
+    pub name: String,
+    /// The address that its DNS record holds, such as `${steps.balancer.ipv4}`.
+    pub points_at: String,
+    /// Where that stands.
+    pub(super) span: Range<usize>,
 }
 
 /// Where a runbook came from.
@@ -212,6 +238,17 @@ impl Runbook {
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&self.bytes)
+    }
+
+    /// What its author thought that everything costs a month, as the workspace or the default says.
+    #[must_use]
+    pub fn estimate(&self, workspace: &Workspace) -> Option<Estimate> {
+        let name = &self.cost_estimate.as_ref()?.input;
+        let default = self.inputs.iter().find(|input| input.name == *name).and_then(|i| i.default.as_ref());
+        match workspace.inputs.get(name).or(default)? {
+            Value::Text(text) => Estimate::parse(text),
+            _ => None,
+        }
     }
 
     /// Every step with its phase, in order.

@@ -10,6 +10,7 @@ use super::kind::{Evidence, Failure, Findings, StepKind as _};
 use super::manual::Manual;
 use super::table::{Action, Table};
 use crate::access::World;
+use crate::costs::{Book, Order};
 use crate::diagnostic::{Code, Error, Result, codes};
 use crate::digest::Digest;
 use crate::engine::seam::{Resolved, Signers, StepTasks, Steps, Task};
@@ -275,6 +276,24 @@ impl Steps for Fleet {
             typed_name,
             action: Call { action, require, verify },
         })
+    }
+
+    async fn orders(&self, task: &Task, call: &Call) -> Result<Vec<Order>> {
+        call.action.orders(&self.world.view(&task.place)).await
+    }
+
+    async fn book(&self) -> Result<Option<Book>> {
+        let mut steps = self.runbook.steps();
+        let Some((_, step)) = steps.find(|(_, step)| step.action.kind.starts_with("hcloud_")) else {
+            return Ok(None);
+        };
+        let place = Place { step: step.id.clone(), host: None };
+        let cloud = self.world.view(&place).hcloud().await?;
+        Ok(Some(Book {
+            list: cloud.prices().await?,
+            there: cloud.costing().await?,
+            estimate: self.runbook.estimate(&self.workspace),
+        }))
     }
 
     async fn check(&self, task: &Task, call: &Call) -> Result<Findings> {

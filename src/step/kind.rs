@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Hands, Trial, View};
+use crate::costs::Order;
 use crate::diagnostic::{Error, Result};
 use crate::journal::record::{Before, EvidenceRef, Grade, Observed, Outputs, Proof};
 use crate::name::HostName;
@@ -198,6 +199,14 @@ pub trait StepKind: Sized + Clone + Serialize + for<'de> Deserialize<'de> {
     /// Objects beside hosts that it touches, such as `bucket cell0-backups`; approvals bind them.
     fn objects(&self, _view: &View<'_>) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What it would order that is paid by the month and is not there yet.
+    ///
+    /// # Errors
+    /// The world could not be read.
+    async fn orders(&self, _view: &View<'_>) -> Result<Vec<Order>> {
+        Ok(Vec::new())
     }
 
     /// Looks at preconditions beyond the step's `require` probes.

@@ -7,6 +7,7 @@ use toml::de::ValueDeserializer;
 
 use super::kind::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::access::{Hands, Trial, View};
+use crate::costs::Order;
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Observed, Outputs};
 use crate::name::HostName;
@@ -88,6 +89,14 @@ macro_rules! step_kinds {
             #[must_use]
             pub fn objects(&self, view: &View<'_>) -> Vec<String> {
                 match self { $(Self::$variant(kind) => kind.objects(view),)* }
+            }
+
+            /// What it would order that is paid by the month.
+            ///
+            /// # Errors
+            /// The world could not be read.
+            pub async fn orders(&self, view: &View<'_>) -> Result<Vec<Order>> {
+                match self { $(Self::$variant(kind) => kind.orders(view).await,)* }
             }
 
             /// Looks at preconditions.

@@ -98,3 +98,59 @@ fn the_doctor_says_whether_the_token_opens_the_project() {
     assert_eq!(found["verdict"], "fail");
     assert!(found["next"][0].as_str().unwrap().starts_with("make a token"), "{found}");
 }
+
+/// A floating IP leads to one server, and never to a load balancer.
+#[test]
+fn a_public_name_on_a_floating_ip_is_told_to_bypass_the_load_balancer() {
+    let place = workspace("token = { file = \"token\" }");
+    let steps = r#"
+[[phase]]
+id = "9"
+title = "The way in"
+[[phase.step]]
+id = "lb"
+title = "The load balancer"
+[phase.step.action.hcloud_load_balancer]
+name = "lb"
+type = "lb11"
+location = "hel1"
+[[phase.step]]
+id = "ip"
+title = "The floating IP"
+[phase.step.action.hcloud_floating_ip]
+name = "ip"
+location = "hel1"
+[[public_name]]
+name = "shop.example"
+points_at = "POINTS"
+"#;
+    let check = |points: &str| {
+        place.write("small.toml", &format!("{SMALL_TOML}{}", steps.replace("POINTS", points)));
+        place.hactl(&["check", "--output", "json"])
+    };
+    let ran = check("${steps.lb.ipv4}");
+    assert_eq!(ran.status, 0, "{ran}");
+    let ran = check("${steps.ip.ip}");
+    assert!(ran.status == 2 && ran.stdout.contains("runbook::bypasses_balancer"), "{ran}");
+    assert!(ran.stdout.contains("${steps.lb.ipv4}"), "{ran}");
+    let ran = check("192.0.2.1");
+    assert!(ran.status == 2 && ran.stdout.contains("runbook::unknown_reference"), "{ran}");
+}
+
+#[test]
+fn an_estimate_is_an_amount_in_a_currency() {
+    let place = workspace("token = { file = \"token\" }");
+    let check = |input: &str, default: &str| {
+        let with = SMALL_TOML.replacen("[runbook]", &format!("[runbook]\ncost_estimate = \"{input}\""), 1);
+        let input =
+            format!("[inputs.monthly]\ntype = \"string\"\nhelp = \"of the plan\"\ndefault = \"{default}\"\n");
+        place.write("small.toml", &format!("{with}\n{input}"));
+        place.hactl(&["check", "--output", "json"])
+    };
+    let ran = check("monthly", "45 USD");
+    assert_eq!(ran.status, 0, "{ran}");
+    let ran = check("monthly", "about 45 dollars");
+    assert!(ran.status == 2 && ran.stdout.contains("runbook::ill_typed_input"), "{ran}");
+    let ran = check("weekly", "45 USD");
+    assert!(ran.status == 2 && ran.stdout.contains("runbook::unknown_input"), "{ran}");
+}

@@ -1,7 +1,10 @@
 //! Floating IPs and where they lead, carried out by the engine against the lab's cloud, whatever goes wrong.
 
+use hactl::journal::StateDir;
 use hactl::journal::fake::FakeDisk;
 use hactl::lab::cloud::{Fault, FaultKind};
+use hactl::runbook::load;
+use hactl::step::table::Table;
 use hactl::transport::hcloud::{FloatingIp, Member, Resource as _};
 use serde_json::{Value, json};
 
@@ -168,4 +171,83 @@ fn what_somebody_moved_on_stays_there_and_is_neither_unprotected_nor_deleted() {
     act(&bench, "unassign", json!({}));
     bench.carry_through(&disk, Job::RollBack, "taking it back");
     assert_gone(&bench, "taken back");
+}
+
+const BALANCER: &str = r#"
+[[phase.step]]
+id = "balancer"
+title = "The load balancer"
+[phase.step.action.hcloud_load_balancer]
+name = "cell0-lb"
+type = "lb11"
+location = "hel1"
+"#;
+
+const ESTIMATE: &str = r#"
+[inputs.monthly]
+type = "string"
+help = "what a month costs, as the plan says"
+default = "12 EUR"
+"#;
+
+/// The plan of the whole runbook, as JSON and as text.
+fn planned(bench: &Bench) -> (Value, String) {
+    let fleet = bench.fleet(StateDir::of(bench.folder.path()));
+    let phase = fleet.phase(&load::<Table>(&bench.file()).unwrap().runbook.phases[0]);
+    let plan = bench.runtime.block_on(hactl::plan::plan(&fleet, &[phase], &Default::default()));
+    (serde_json::to_value(&plan).unwrap(), hactl::render::plan::text(&plan, 100))
+}
+
+#[test]
+fn a_plan_says_what_each_step_costs_and_all_of_it_before_and_after() {
+    let with_estimate =
+        RUNBOOK.replace("summary =", "cost_estimate = \"monthly\"\nsummary =") + BALANCER + ESTIMATE;
+    let (bench, _) = with_servers(&with_estimate);
+    let (plan, text) = planned(&bench);
+    let cost = |step: usize| plan["phases"][0]["places"][step]["cost"].clone();
+    let floating =
+        json!({ "currency": "EUR", "net": "3.00", "gross": "3.57", "of": ["floating IPv4 in hel1"] });
+    assert_eq!((cost(0), cost(1)), (floating, Value::Null));
+    assert_eq!(cost(2)["net"], "5.39");
+    // Two servers of 3.49, and their addresses of 0.50.
+    let costs = json!({
+        "currency": "EUR",
+        "before": { "net": "7.98", "gross": "9.50" },
+        "after": { "net": "16.37", "gross": "19.48" },
+        "estimate": { "amount": "12.00", "currency": "EUR", "higher": { "net": "4.37", "gross": "7.48" } },
+    });
+    assert_eq!(plan["costs"], costs);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for line in [
+        "cost: 5.39 EUR net, 6.41 EUR gross a month: load balancer lb11 in hel1",
+        "costs a month: 7.98 EUR net, 9.50 EUR gross now; 16.37 EUR net, 19.48 EUR gross after this plan",
+        "the plan's author thought of 12.00 EUR: the difference is 4.37 EUR net, 7.48 EUR gross",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+
+    // What is there costs nothing more, and what a list that cannot be read says is not known.
+    bench.carry_through(&FakeDisk::default(), Job::Run, "making it");
+    let (plan, _) = planned(&bench);
+    assert_eq!(plan["costs"]["before"], plan["costs"]["after"]);
+    assert_eq!(plan["costs"]["after"], json!({ "net": "16.37", "gross": "19.48" }));
+    bench.cloud.fault(Fault::next("GET", "/pricing", FaultKind::Garbled { status: 200 }).times(1000));
+    let (plan, text) = planned(&bench);
+    assert!(plan.get("costs").is_none() && text.contains("what it costs is not known"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_ordered_in_a_place_is_told_before_the_first_change() {
+    for (from, to, said) in [
+        ("\"lb11\"", "\"lb99\"", "no load balancer lb99 in hel1; it has lb11, lb21, lb31"),
+        (
+            "location = \"hel1\"",
+            "location = \"hel9\"",
+            "no floating IP ipv4 in hel9; it has some in ash, fsn1, hel1",
+        ),
+    ] {
+        let (bench, _) = with_servers(&(RUNBOOK.to_owned() + BALANCER).replace(from, to));
+        let (plan, _) = planned(&bench);
+        assert!(plan.to_string().contains(said), "{plan}");
+    }
 }

@@ -1,7 +1,7 @@
 //! What the parts of a load balancer have in common: the balancer itself, read fresh, and the health that the API
 //! reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::{Adopt, ObjectName, Stood};
 use crate::access::hcloud::HcloudView;
 use crate::diagnostic::Result;
+use crate::step::Findings;
 use crate::step::common::{unverified, wait_for};
-use crate::transport::hcloud::{HealthSeen, LoadBalancer, Member, Resource as _, TargetSeen};
+use crate::transport::hcloud::{HealthSeen, LoadBalancer, Member, Priced, Resource as _, TargetSeen};
 
 /// Between two looks at the health of targets.
 const LOOK: Duration = Duration::from_secs(2);
@@ -27,6 +28,24 @@ pub enum Health {
     /// That it is said as the API reports it: for targets where nothing listens yet.
     #[default]
     Reported,
+}
+
+/// Whether the price list has something in a place; what has no price there cannot be ordered there.
+pub(super) fn offered(kinds: &[Priced], what: &str, kind: &str, location: &str) -> Findings {
+    let has = |priced: &&Priced| priced.prices.iter().any(|at| at.location == location);
+    let mut findings = Findings::default();
+    if !kinds.iter().filter(has).any(|priced| priced.name == kind) {
+        let there: Vec<&str> = kinds.iter().filter(has).map(|priced| priced.name.as_str()).collect();
+        let instead = if there.is_empty() {
+            let places = kinds.iter().flat_map(|priced| &priced.prices).map(|at| at.location.as_str());
+            let places: BTreeSet<&str> = places.collect();
+            format!("it has some in {}", places.into_iter().collect::<Vec<_>>().join(", "))
+        } else {
+            format!("it has {}", there.join(", "))
+        };
+        findings.block(format!("the cloud's price list has no {what} {kind} in {location}; {instead}"));
+    }
+    findings
 }
 
 /// The load balancer of this name, read by its number: a list may be some seconds old.

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Adopt, Existed, ObjectName, Stood};
 use crate::access::hcloud::HcloudView;
 use crate::access::{Hands, Trial, View};
+use crate::costs::{Item, Order};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
 use crate::step::common::{output, recall, unverified};
@@ -82,12 +83,23 @@ impl StepKind for HcloudFloatingIp {
         super::objects::<FloatingIp>(view, &self.name)
     }
 
+    async fn orders(&self, view: &View<'_>) -> Result<Vec<Order>> {
+        let there = view.hcloud().await?.find::<FloatingIp>(self.name.as_str()).await?;
+        let order = Order { item: Item::FloatingIpv4, location: self.location.clone() };
+        Ok(if there.is_some() { Vec::new() } else { vec![order] })
+    }
+
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
         let mut findings = Findings::default();
         let cloud = view.hcloud().await?;
         let found = super::check_usable::<FloatingIp>(&cloud, &self.name, self.adopt, &mut findings).await?;
-        if let Some(other) = found.filter(|found| !self.fits(found)) {
-            findings.block(self.differs(&other));
+        match found {
+            Some(other) if !self.fits(&other) => findings.block(self.differs(&other)),
+            Some(_) => {}
+            None => {
+                let kinds = cloud.prices().await?.floating_ips;
+                findings.0.extend(super::balancing::offered(&kinds, "floating IP", "ipv4", &self.location).0);
+            }
         }
         Ok(findings)
     }

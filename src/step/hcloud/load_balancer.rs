@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Adopt, Existed, ObjectName, Stood};
 use crate::access::hcloud::HcloudView;
 use crate::access::{Hands, Trial, View};
+use crate::costs::{Item, Order};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
 use crate::step::common::{output, recall, unverified};
@@ -91,6 +92,12 @@ impl StepKind for HcloudLoadBalancer {
         super::objects::<LoadBalancer>(view, &self.name)
     }
 
+    async fn orders(&self, view: &View<'_>) -> Result<Vec<Order>> {
+        let there = view.hcloud().await?.find::<LoadBalancer>(self.name.as_str()).await?;
+        let order = Order { item: Item::LoadBalancer(self.kind.clone()), location: self.location.clone() };
+        Ok(if there.is_some() { Vec::new() } else { vec![order] })
+    }
+
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
         let mut findings = Findings::default();
         if self.private_address.is_some() && self.network.is_none() {
@@ -99,6 +106,12 @@ impl StepKind for HcloudLoadBalancer {
         let cloud = view.hcloud().await?;
         let found =
             super::check_usable::<LoadBalancer>(&cloud, &self.name, self.adopt, &mut findings).await?;
+        if found.is_none() {
+            let kinds = cloud.prices().await?.load_balancer_types;
+            findings
+                .0
+                .extend(super::balancing::offered(&kinds, "load balancer", &self.kind, &self.location).0);
+        }
         if let Some(found) = found
             && let Some(differs) = self.differs(&cloud, &found).await?
         {

@@ -12,6 +12,7 @@ use super::ordering::Ordering;
 use super::{Adopt, ObjectName, host_key};
 use crate::access::hcloud::{FLEET_LABEL, HcloudHands, HcloudView, RUN_LABEL};
 use crate::access::{Hands, Trial, View};
+use crate::costs::{Item, Order};
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
@@ -111,6 +112,19 @@ impl StepKind for HcloudServer {
 
     fn objects(&self, view: &View<'_>) -> Vec<String> {
         super::objects::<Server>(view, &self.name)
+    }
+
+    async fn orders(&self, view: &View<'_>) -> Result<Vec<Order>> {
+        let cloud = view.hcloud().await?;
+        let there = cloud.find::<Server>(self.name.as_str()).await?;
+        if self.adopt == Adopt::Yes || there.is_some() {
+            return Ok(Vec::new());
+        }
+        let location = self.location().to_owned();
+        let ordering = Ordering::of(&cloud, &self.types(), &location).await?;
+        let kind = ordering.in_turn().first().map(|kind| (*kind).to_owned());
+        let items = kind.map(Item::Server).into_iter().chain([Item::PrimaryIpv4]);
+        Ok(items.map(|item| Order { item, location: location.clone() }).collect())
     }
 
     async fn check(&self, view: &View<'_>) -> Result<Findings> {

@@ -16,6 +16,7 @@ mod exchange;
 mod floating;
 mod model;
 mod pace;
+mod pricing;
 mod server;
 
 use std::rc::Rc;
@@ -38,6 +39,8 @@ pub use self::model::{
 pub use self::server::{
     FirewallOn, Ip, NamedPart, OfferedAt, Protection, Server, ServerPrivateNet, ServerPublicNet, ServerType,
 };
+
+pub use self::pricing::{MaybePublic, Price, PriceAt, PriceList, Priced, ServerCosting};
 
 use self::answer::Doing;
 use self::exchange::Request;
