@@ -11,8 +11,7 @@ use tokio::time::timeout;
 
 use super::View;
 use crate::diagnostic::{Error, Result, codes};
-use crate::name::HostName;
-use crate::transport::ssh::host_key::{self, HostKey};
+use crate::transport::ssh::host_key::HostKey;
 use crate::workspace::Host;
 
 /// How long an answer may take. A packet that is dropped is sent again after 1 s and after 3 s.
@@ -78,13 +77,5 @@ impl View<'_> {
         let said = String::from_utf8_lossy(&said);
         let mut lines = said.lines().filter(|line| !line.starts_with('#'));
         Ok(lines.find_map(|line| line.split_once(' ')?.1.trim().parse().ok()))
-    }
-
-    /// The keys that are pinned for a host.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    pub fn pinned_keys(&self, host: &HostName) -> Result<Vec<HostKey>> {
-        host_key::pinned(self.world.seam().ssh().known_hosts(), host)
     }
 }
