@@ -101,8 +101,8 @@ fn main() -> ExitCode {
         return status;
     }
     let mut arguments = Arguments::from_args();
-    // Each test is about its own lab and nothing else, so that more at a time are possible: `--test-threads 2`.
-    arguments.test_threads = arguments.test_threads.or(Some(1));
+    // Each test is about its own lab and nothing else, and waits for most of its time: two at a time, or `--test-threads`.
+    arguments.test_threads = arguments.test_threads.or(Some(2));
     let why_not = common::lab::why_not();
     let required = std::env::var_os("HACTL_TEST_LAB").is_some_and(|v| v == "required");
     #[cfg(all(feature = "lab", target_os = "linux"))]
