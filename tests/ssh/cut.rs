@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_link_gone_dead_after_any_byte,
     a_host_on_which_anything_is_killed,
     a_command_that_fails_because_nobody_takes_its_output,
+    a_command_that_goes_on_when_all_are_killed_who_wait_for_it,
 ];
 
 /// Which way, and after how many bytes, and how.
@@ -186,6 +187,20 @@ fn runs(proof: &Path) -> usize {
     std::fs::read_to_string(proof).unwrap_or_default().lines().count()
 }
 
+/// How it stands when it has ended: a command goes on for a moment after all were killed who waited for it.
+async fn settled(ssh: &Ssh, host: &Host, number: u32) -> AttemptState {
+    let began = Instant::now();
+    loop {
+        match ssh.settle(host, &attempt(number)).await.unwrap() {
+            AttemptState::Running { .. } => {
+                assert!(began.elapsed() < Duration::from_secs(30), "it does not end")
+            }
+            state => return state,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Holds what was said against what happened, settles, and says how often it may have run for good.
 async fn judge(
     what: &str,
@@ -205,7 +220,7 @@ async fn judge(
             assert!(error.state_now().is_some() && !error.next_moves().is_empty(), "{what}: {error:?}");
         }
     }
-    let state = ssh.settle(host, &attempt(number)).await.unwrap();
+    let state = settled(ssh, host, number).await;
     match state {
         AttemptState::Never => assert_eq!(runs(proof), 0, "{what}"),
         AttemptState::Finished { command: 1, status: Status::Exited(0) } => {
@@ -348,6 +363,26 @@ async fn a_command_that_fails_because_nobody_takes_its_output() {
     let state = ssh.settle(&host, &id).await.unwrap();
     assert!(matches!(state, AttemptState::Unknown { .. }), "{state:?}");
     assert_eq!(runs(&proof), 1);
+}
+
+/// It has not ended as long as it is at work, and nobody looks at what it does before.
+async fn a_command_that_goes_on_when_all_are_killed_who_wait_for_it() {
+    let (sshd, ssh, host) = one();
+    let (begun, go) = (sshd.dir.path().join("begun"), sshd.dir.path().join("go"));
+    let words = "touch \"$1\"; while [ ! -e \"$2\" ]; do sleep 0.02; done";
+    let command = sh(words).arg("name").args([begun.to_str().unwrap(), go.to_str().unwrap()]);
+    let id = attempt(1);
+    let killing = async {
+        until("the command is at work", || begun.exists()).await;
+        kill_all_of(&sshd.root().display().to_string());
+        for _ in 0..5 {
+            assert_eq!(ssh.settle(&host, &id).await.unwrap(), AttemptState::Running { command: 1 });
+        }
+        std::fs::write(&go, "").unwrap();
+    };
+    let (outcome, ()) = tokio::join!(ssh.perform(&host, &id, 1, &command), killing);
+    assert!(matches!(&outcome, Err(Failure::Unclear(_))), "{outcome:?}");
+    assert_eq!(settled(&ssh, &host, 1).await, AttemptState::Unknown { command: 1 });
 }
 
 /// Kills every process of the host that has to do with attempts, as an out-of-memory killer would.

@@ -68,6 +68,25 @@ sub check_owner {
     return 1;
 }
 
+# The boot of this machine: what was at work before it is not any more.
+sub this_boot { return first_line('/proc/sys/kernel/random/boot_id') }
+
+# Since when a process lives, in ticks after the boot; nothing where there is none.
+sub since {
+    my ($since) = (split / /, (split /\) /, first_line("/proc/$_[0]/stat"))[-1] // '')[19];
+    return $since;
+}
+
+# Does the command in a folder go on, though all were killed who waited for it?
+sub group_lives {
+    my ($dir) = @_;
+    return 0 unless first_line("$dir/begun") =~ / (\S+)\z/ && $1 eq this_boot();
+    my ($group, $since) = first_line("$dir/group") =~ /\A([0-9]+) ([0-9]+)\z/ or return 0;
+    # The number of a group is nobody else's as long as one of it lives.
+    my $now = since($group);
+    return defined $now ? $now eq $since : kill 0, -$group;
+}
+
 # How the command in a folder stands: never, running, finished STATUS, timeout, unknown.
 sub state_of {
     my ($dir) = @_;
@@ -77,18 +96,18 @@ sub state_of {
     open my $alive, '>>', "$dir/alive" or return 'unknown';
     return 'running' unless flock $alive, LOCK_EX | LOCK_NB;
     return first_line("$dir/status") if -e "$dir/status";
-    return 'finished ' . first_line("$dir/rc") if -s "$dir/rc";
-    return 'unknown';
+    return group_lives($dir) ? 'running' : 'unknown';
 }
 
-# Starts a command, ends it at its time, and writes down how it ended by itself. As long as this lives the command counts
-# as running, whatever became of the process that takes its output.
+# Starts a command, ends it at its time, and tells the process that takes its output how it ended. Where that one was killed
+# nobody is told: there may have been more output, and the command may have failed for want of somebody who takes it.
 sub watch {
     my ($seconds, $command, $tell, @files) = @_;
     defined(my $child = fork) or return;
     if (!$child) {
         setpgrp 0, 0;
-        eval { become(@$command, @files) };
+        # By this it is found again, should nobody be left who waits for it.
+        eval { write_file('group', "$$ " . since($$) . "\n") && become(@$command, @files) };
         POSIX::_exit(126);
     }
     setpgrp $child, $child;
@@ -111,8 +130,6 @@ sub watch {
         return;
     }
     $status = status($status);
-    # Should nobody be left who takes its output, then it may have failed for that alone.
-    write_file('rc', "0\n") if $status == 0;
     # Its own 124 is not taken for a timeout.
     syswrite $tell, "finished $status\n";
 }
@@ -128,7 +145,7 @@ sub run_claimed {
     open my $alive, '>', 'alive' or return;
     flock $alive, LOCK_EX | LOCK_NB or return;
     # That it is there is what counts, and its name is in the folder.
-    write_file('begun', "$$ " . first_line('/proc/sys/kernel/random/boot_id') . "\n") && durable('.') or return;
+    write_file('begun', "$$ " . this_boot() . "\n") && durable('.') or return;
     open my $input, '<', 'input' or return;
     my $taken = readlink 'input';
     unlink $taken unless $taken eq '/dev/null';
@@ -242,8 +259,6 @@ sub begin {
 sub report {
     my ($dir) = @_;
     my $state = state_of($dir);
-    # Who takes the output was killed: what there is of it may not be all.
-    $state = 'unknown' if $state =~ /\A(?:finished|timeout)/ && !-e "$dir/status";
     if ($state =~ /\A(?:finished|timeout)/) {
         for (['o', 'stdout'], ['e', 'stderr']) {
             open my $file, '<:raw', "$dir/$_->[1]" or next;

@@ -67,10 +67,27 @@ state_of() {
     echo running
   elif [ -e "$1/status" ]; then
     first_line "$1/status"
-  elif [ -s "$1/rc" ]; then
-    echo "finished $(first_line "$1/rc")"
+  elif group_lives "$1"; then
+    echo running
   else
     echo unknown
+  fi
+}
+
+# Does the command in folder $1 go on, though all were killed who waited for it?
+group_lives() {
+  boot='' group='' since=''
+  read -r _ boot <"$1/begun"
+  [ "$boot" = "$(cat /proc/sys/kernel/random/boot_id)" ] && [ -s "$1/group" ] || return 1
+  read -r group since <"$1/group"
+  number "$group" && number "$since" || return 1
+  # The number of a group is nobody else's as long as one of it lives.
+  if stat=$(cat "/proc/$group/stat" 2>/dev/null); then
+    # shellcheck disable=SC2086 # words are wanted; a name with spaces stands before them
+    set -- ${stat##*) }
+    [ "$since" = "${20}" ]
+  else
+    kill -0 -- "-$group" 2>/dev/null
   fi
 }
 
