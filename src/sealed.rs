@@ -5,6 +5,8 @@
 //! file can also tell its digest, without the identity, which need not be at hand. A secret is never deleted here:
 //! what was encrypted under it would be lost with it.
 
+mod digest_key;
+
 use std::fs;
 use std::io::{self, Read, Write as _};
 use std::ops::Deref;
@@ -21,6 +23,8 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::name::SecretName;
 use crate::redact::Redactor;
+
+pub(crate) use digest_key::SEALED_KEY;
 
 /// The file of the key under which digests are made.
 const KEY_FILE: &str = ".key";
@@ -88,6 +92,9 @@ impl Sealed {
     /// There is no key, for no secret was made here yet, or it could not be read.
     pub fn digest_of(&self, value: &SecretString) -> Result<Digest> {
         let Some(key) = self.read_key()? else {
+            if self.key_is_closed() {
+                return Err(self.closed_key());
+            }
             let path = self.folder.join(KEY_FILE);
             return Err(Error::new(codes::SECRET_MISSING, format!("{} does not exist", path.display())));
         };
@@ -173,6 +180,9 @@ impl Sealing {
     fn key(&self) -> Result<[u8; 32]> {
         if let Some(key) = self.read_key()? {
             return Ok(key);
+        }
+        if self.key_is_closed() {
+            return Err(self.closed_key());
         }
         let mut key = [0; 32];
         random(&mut key)?;

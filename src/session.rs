@@ -20,14 +20,15 @@ use crate::event::{Event, Listener};
 use crate::evidence::EvidenceStore;
 use crate::journal::record::{EvidenceRef, Mode, Operator, Record};
 use crate::journal::{Holder, Journal, Lock, Report, Run, RunState, StateDir};
-use crate::mirror::{self, Mirror};
+use crate::mirror::{LateBucket, Mirror};
 use crate::name::{PhaseId, RunId, StepId};
 use crate::redact::Redactor;
 use crate::runbook::{self, Loaded, Origin, Phase, Runbook, Step};
+use crate::sealed::Sealed;
 use crate::step::fleet::Fleet;
 use crate::step::table::Table;
 use crate::transport::faulty::Faulty;
-use crate::workspace::{RunbookChoice, Workspace};
+use crate::workspace::{Demand, RunbookChoice, Workspace};
 
 /// The version of this hactl.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -206,12 +207,31 @@ impl Session {
     /// The mirror cannot be brought up to date, or somebody else went on from it.
     pub async fn mirror(&self) -> Result<()> {
         let Some(config) = &self.workspace.mirror else { return Ok(()) };
-        let redactor = Rc::new(Redactor::of_process());
-        let bucket = mirror::connect(config, &self.workspace.root, redactor, None).await;
-        let bucket = bucket.map_err(|e| e.state("nothing was begun").default_next("hactl doctor"))?;
+        let bucket = LateBucket::new(config.clone(), &self.workspace.root, Rc::new(Redactor::of_process()));
+        match config.demand {
+            Demand::Required => bucket
+                .connected()
+                .await
+                .map(drop)
+                .map_err(|e| e.state("nothing was begun").default_next("hactl doctor"))?,
+            // Where its secret is not to be had, it is as one that is not to be reached: that is said, and tried again.
+            Demand::Wanted => {}
+        }
         let by = self.operator.clone();
         self.journal.mirror_to(Mirror::new(Rc::new(bucket), &self.workspace, by, config.demand));
         self.journal.mirrored().await
+    }
+
+    /// Opens the key of the secrets' digests, where it came here encrypted, from a mirror, and the workspace's identity is
+    /// at hand by now. Where that fails, whatever needs the key says so, and what to type.
+    pub async fn open_digest_key(&self) {
+        let sealed = Sealed::new(StateDir::of(&self.workspace.root).secrets());
+        let identity = self.workspace.age.as_ref().and_then(|age| age.identity.as_ref());
+        let Some(identity) = identity.filter(|_| sealed.key_is_closed()) else { return };
+        let redactor = Redactor::of_process();
+        if let Ok(identity) = identity.resolve("age identity", &self.workspace.root, &redactor).await {
+            let _ = sealed.open_key(&identity);
+        }
     }
 
     /// Begins the run, or goes on with it; either is recorded.

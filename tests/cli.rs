@@ -12,6 +12,7 @@ use clap_complete::Shell;
 use common::cli::{HACTL_TOML, Place, small, unreachable};
 use hactl::cli::{Cli, completions};
 use insta::assert_snapshot;
+use secrecy::ExposeSecret as _;
 
 /// Every command with its help, as the binary prints it: what is shown here is what people and scripts rely on.
 #[test]
@@ -720,4 +721,46 @@ fn a_mirror_that_is_not_named_or_not_reached_is_said_before_anything_is_begun() 
     "#);
     let ran = place.hactl(&["status"]);
     assert!(ran.stdout.contains("mirror s3://state/pair"), "{ran}");
+}
+
+#[test]
+fn a_run_goes_on_without_a_mirror_that_is_not_required_and_whose_secret_is_missing() {
+    let place = unreachable();
+    let text = std::fs::read_to_string(place.path().join("hactl.toml")).unwrap();
+    place.write("hactl.toml", &format!("{text}\n[state]\n{MIRROR}mirror_required = false\n"));
+    let ran = place.hactl(&["phase", "run", "0"]);
+    // As far as it would have come without one, and that is said.
+    assert!(ran.status == 1 && ran.stderr.contains("error[ssh::unreachable]"), "{ran}");
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(said.contains("the run goes on without it") && said.contains("$HACTL_TEST_NONE"), "{ran}");
+    let ran = place.hactl(&["status"]);
+    assert!(ran.stdout.contains("LACKS") && ran.stdout.contains("hactl journal mirror"), "{ran}");
+}
+
+#[test]
+fn a_key_of_digests_that_came_encrypted_is_opened_once_there_is_an_identity() {
+    let identity = age::x25519::Identity::generate();
+    let recipient = identity.to_public().to_string();
+    let sealed =
+        hactl::sealed::encrypt(std::slice::from_ref(&recipient), "07".repeat(32).as_bytes()).unwrap();
+    let place = unreachable();
+    let without = std::fs::read_to_string(place.path().join("hactl.toml")).unwrap();
+    let secrets = place.path().join(".hactl/secrets");
+    std::fs::create_dir_all(&secrets).unwrap();
+    std::fs::write(secrets.join(".key.age"), sealed).unwrap();
+    let key = secrets.join(".key");
+    let doctor = place.hactl(&["doctor"]);
+    assert!(doctor.stdout.contains("WARN  key of the secrets' digests: is here only encrypted"), "{doctor}");
+    place.hactl(&["phase", "run", "0"]);
+    assert!(!key.exists());
+
+    place.write("identity", identity.to_string().expose_secret());
+    std::fs::set_permissions(place.path().join("identity"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let age = format!("\n[age]\nrecipients = [\"{recipient}\"]\nidentity = {{ file = \"identity\" }}\n");
+    place.write("hactl.toml", &format!("{without}{age}"));
+    let ran = place.hactl(&["plan", "--rebase"]);
+    assert_eq!(std::fs::read(&key).unwrap(), [7; 32], "{ran}");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    let doctor = place.hactl(&["doctor"]);
+    assert!(!doctor.stdout.contains("key of the secrets' digests"), "{doctor}");
 }

@@ -329,5 +329,11 @@ async fn examine_secrets(view: View<'_>, workspace: &Workspace) -> Vec<Found> {
             Err(error) => Found::fail(name, &error),
         });
     }
+    if view.sealed().key_is_closed() {
+        let text =
+            "is here only encrypted, as it came from a mirror: steps that make or compare secrets stop";
+        let next = "identity in [age], of one of its recipients; hactl opens it then";
+        found.push(Found::new("key of the secrets' digests", Verdict::Warn, text).next(next));
+    }
     found
 }

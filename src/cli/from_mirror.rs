@@ -15,7 +15,7 @@ use crate::engine::interrupt::Interrupt;
 use crate::mirror::bring::{Brought, bring};
 use crate::mirror::connect;
 use crate::redact::{Redactor, sanitize_for_terminal};
-use crate::render::{Format, Out, Progress};
+use crate::render::{Format, Out, Progress, words};
 use crate::runbook;
 use crate::secret::SecretRef;
 use crate::session::this_operator;
@@ -25,6 +25,9 @@ use crate::workspace::{Addressing, Demand, FILE_NAME, MirrorConfig, MirrorUrl, S
 const HEADING: &str = "Where the machine with the run is lost";
 /// Where the keys come from, unless files are named.
 const KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+
+/// What opens the key of the secrets' digests.
+const IDENTITY: &str = "[age] identity";
 
 /// What says where the mirror is: the file that said so is lost.
 #[derive(Debug, clap::Args)]
@@ -80,8 +83,9 @@ impl FromMirror {
                 runbook::load_kept::<Table>(&file, &brought.workspace, &brought.runbook)?.workspace;
             // Only then: what is brought may name programs that print secrets, and whoever writes the bucket names them.
             self.agree(&workspace, &brought, global, out).await?;
-            at_hand(&workspace, &brought, url).await?;
-            brought.take_over(bucket, this_operator(), Rc::new(SystemClock)).await
+            let closed = at_hand(&workspace, &brought, url).await?;
+            brought.take_over(bucket, this_operator(), Rc::new(SystemClock)).await?;
+            say_taken(url, closed, out)
         })
     }
 
@@ -175,13 +179,15 @@ struct Lack {
     next: Vec<String>,
 }
 
-/// Makes sure that what the run needs beside its mirror can be had on this machine: keys that log in, secrets.
-async fn at_hand(workspace: &Workspace, brought: &Brought, url: &MirrorUrl) -> Result<()> {
+/// Makes sure that what the run needs beside its mirror can be had on this machine: keys that log in, secrets. Says why
+/// the key of the secrets' digests stays encrypted, where it does: the run can go on without it.
+async fn at_hand(workspace: &Workspace, brought: &Brought, url: &MirrorUrl) -> Result<Option<String>> {
     let mut lacks = Vec::new();
+    let mut identity = None;
     for (name, reference) in references(workspace) {
         let redactor = Redactor::of_process();
         match reference.resolve(&name, &workspace.root, &redactor).await {
-            Ok(secret) if name == "[age] identity" => brought.open_digest_key(&secret)?,
+            Ok(secret) if name == IDENTITY => identity = Some(secret),
             Ok(_) => {}
             Err(error) => {
                 let mut next = error.next_moves();
@@ -203,7 +209,7 @@ async fn at_hand(workspace: &Workspace, brought: &Brought, url: &MirrorUrl) -> R
         });
     }
     if lacks.is_empty() {
-        return Ok(());
+        return brought.open_digest_key(identity.as_ref());
     }
     let told: Vec<_> = lacks.iter().map(|lack| format!("{}: {}", lack.what, lack.why)).collect();
     let error =
@@ -254,7 +260,7 @@ fn references(workspace: &Workspace) -> Vec<(String, SecretRef)> {
         add("[pgbackrest] cipher_pass", &pgbackrest.cipher_pass);
     }
     if let Some(identity) = workspace.age.as_ref().and_then(|age| age.identity.as_ref()) {
-        add("[age] identity", identity);
+        add(IDENTITY, identity);
     }
     let mut seen: Vec<SecretRef> = Vec::new();
     all.retain(|(_, reference)| {
@@ -265,13 +271,16 @@ fn references(workspace: &Workspace) -> Vec<(String, SecretRef)> {
     all
 }
 
-/// Says that the run was taken over, for people.
-///
-/// # Errors
-/// Standard output cannot be written.
-pub fn say_taken(args: &FromMirror, out: &Out) -> Result<()> {
-    match (&args.from_mirror, out.format()) {
-        (Some(url), Format::Human) => out.say(format!("taken over from {url}; going on here")),
-        (Some(_) | None, Format::Human | Format::Json) => Ok(()),
+/// Says that the run was taken over, for people; what came along and could not be opened is said to `hactl doctor` too.
+fn say_taken(url: &MirrorUrl, closed: Option<String>, out: &Out) -> Result<()> {
+    match out.format() {
+        Format::Json => return Ok(()),
+        Format::Human => out.say(format!("taken over from {url}; going on here"))?,
     }
+    let Some(why) = closed else { return Ok(()) };
+    let text = format!(
+        "WARNING: the key of the secrets' digests stays encrypted: {why}. The run goes on; a step that makes a secret, or \
+         compares one, says that it needs the key"
+    );
+    out.wrapped(&words::clean(&text), 2)
 }

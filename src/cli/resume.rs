@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::Global;
-use super::from_mirror::{FromMirror, say_taken};
+use super::from_mirror::FromMirror;
 use super::work::{self, Work, on_run, say_next};
 use crate::diagnostic::{Error, Exit, Result, codes};
 use crate::engine::doubt::{Met, Verdict};
@@ -79,7 +79,6 @@ impl ResumeArgs {
     /// There is no run, or what carrying on could not do.
     pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
         self.mirror.run(global, out)?;
-        say_taken(&self.mirror, out)?;
         let drift = Drift::rebase_if(self.rebase);
         on_run(global, out, drift, async |session, work, asker| {
             if session.journal.state().run().is_none() {

@@ -119,6 +119,7 @@ fn at_work<T>(
             operator: session.operator.clone(),
         };
         let job = async {
+            session.open_digest_key().await;
             session.mirror().await?;
             job(&session, &driver, &asker).await
         };

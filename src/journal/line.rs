@@ -57,7 +57,7 @@ impl Line {
 
 /// The most bytes that a line may have, its newline included: a record never comes near it, and whatever else stands
 /// in the file costs no more memory than this.
-pub(super) const LONGEST: usize = 16 << 20;
+pub(crate) const LONGEST: usize = 16 << 20;
 
 /// Why a line is not what hactl wrote.
 #[derive(Debug, thiserror::Error)]

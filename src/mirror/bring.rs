@@ -4,18 +4,18 @@
 //! digest) before any of it counts, and it is a workspace's state only once the run was taken over in the bucket, on the
 //! condition that nobody wrote there meanwhile. Until then it lies in a folder of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::bucket::Bucket;
-use super::files::{FileList, SEALED_KEY, portable, write_private};
-use super::object::{self, Header, JOURNAL, damaged};
+use super::files::{FILE_AT_MOST, FileList, LIST_AT_MOST, portable, write_private};
+use super::object::{self, Header, JOURNAL, LARGEST, damaged};
 use super::writer::{Mirror, Source};
 use crate::clock::Clock;
 use crate::diagnostic::{Error, Result, codes};
@@ -23,7 +23,8 @@ use crate::digest::Digest;
 use crate::journal::dir::{private_folder, sync_folder};
 use crate::journal::record::{Epoch, EvidenceRef, Operator, Record, Seq};
 use crate::journal::{Holder, Journal, Lock, RunState, StateDir, Tail};
-use crate::sealed;
+use crate::sealed::Sealed;
+use crate::units::Size;
 use crate::workspace::{Demand, FILE_NAME};
 
 /// How many objects are read at a time.
@@ -84,7 +85,8 @@ pub async fn bring(bucket: &dyn Bucket, root: &Path) -> Result<Brought> {
     write_private(&dir.journal(), &bytes)?;
     let replayed = Journal::read(&dir)?;
     let blobs = evidence.values().map(|reference| async move {
-        let bytes = blob(bucket, &reference.digest, &format!("the evidence {:?}", reference.name)).await?;
+        let what = format!("the evidence {:?}", reference.name);
+        let bytes = blob(bucket, &reference.digest, &what, Size(reference.bytes)).await?;
         Ok::<_, Error>((reference.digest, bytes))
     });
     let folder = dir.evidence();
@@ -137,7 +139,8 @@ pub(super) struct Read {
 pub(super) async fn read_journal(bucket: &dyn Bucket) -> Result<Read> {
     let names = bucket.list(JOURNAL, None).await?;
     let objects = names.iter().map(|name| async move {
-        let bytes = bucket.get(name).await?.ok_or_else(|| damaged(name, "it was listed, and is gone"))?;
+        let bytes = bucket.get(name, LARGEST).await?;
+        let bytes = bytes.ok_or_else(|| damaged(name, "it was listed, and is gone"))?;
         object::decode(name, &bytes)
     });
     let mut objects = stream::iter(objects).buffered(PARALLEL);
@@ -160,9 +163,38 @@ pub(super) async fn read_journal(bucket: &dyn Bucket) -> Result<Read> {
     Ok(read)
 }
 
-async fn blob(bucket: &dyn Bucket, digest: &Digest, what: &str) -> Result<Vec<u8>> {
+impl Read {
+    /// Sees that everything is there which the journal and the list of files name, and counts it. Nothing of it is read
+    /// but that list.
+    pub(super) async fn blobs(&self, bucket: &dyn Bucket) -> Result<usize> {
+        let there: BTreeSet<String> = bucket.list(object::BLOB, None).await?.into_iter().collect();
+        let evidence = self.evidence.values();
+        let mut named: BTreeMap<Digest, String> =
+            evidence.map(|it| (it.digest, format!("the evidence {:?}", it.name))).collect();
+        if let Some(Header { files: list, .. }) = &self.header {
+            for (path, digest) in file_list(bucket, list).await? {
+                named.entry(digest).or_insert_with(|| format!("the file {path}"));
+            }
+            named.insert(*list, "the list of files".to_owned());
+        }
+        let mut missing = named.iter().filter(|(digest, _)| !there.contains(&object::blob(digest)));
+        match missing.next() {
+            None => Ok(named.len()),
+            Some((digest, what)) => {
+                let more = match missing.count() {
+                    0 => String::new(),
+                    more => format!(", and {more} more that the journal needs"),
+                };
+                Err(damaged(&object::blob(digest), &format!("{what} is missing{more}")))
+            }
+        }
+    }
+}
+
+async fn blob(bucket: &dyn Bucket, digest: &Digest, what: &str, at_most: Size) -> Result<Vec<u8>> {
     let name = object::blob(digest);
-    let bytes = bucket.get(&name).await?.ok_or_else(|| damaged(&name, &format!("{what} is missing")))?;
+    let bytes =
+        bucket.get(&name, at_most).await?.ok_or_else(|| damaged(&name, &format!("{what} is missing")))?;
     if Digest::of(&bytes) == *digest {
         Ok(bytes)
     } else {
@@ -170,15 +202,18 @@ async fn blob(bucket: &dyn Bucket, digest: &Digest, what: &str) -> Result<Vec<u8
     }
 }
 
+/// The list of files that go along.
+async fn file_list(bucket: &dyn Bucket, list: &Digest) -> Result<FileList> {
+    let text = blob(bucket, list, "the list of files", LIST_AT_MOST).await?;
+    serde_json::from_slice(&text).map_err(|e| damaged(&object::blob(list), &e.to_string()))
+}
+
 async fn fetch_files(bucket: &dyn Bucket, list: &Digest, root: &Path, staging: &Path) -> Result<()> {
-    let text = blob(bucket, list, "the list of files").await?;
-    let files: FileList =
-        serde_json::from_slice(&text).map_err(|e| damaged(&object::blob(list), &e.to_string()))?;
-    for (path, digest) in files {
+    for (path, digest) in file_list(bucket, list).await? {
         let Some(path) = portable(Path::new(&path)) else {
             return Err(damaged(&object::blob(list), &format!("{path:?} leads out of the folder")));
         };
-        let bytes = blob(bucket, &digest, &format!("the file {path}")).await?;
+        let bytes = blob(bucket, &digest, &format!("the file {path}"), FILE_AT_MOST).await?;
         if path.starts_with(".hactl/") {
             let to = staging.join(&path);
             make_parents(staging, &to)?;
@@ -230,27 +265,19 @@ impl Brought {
         StateDir::of(&self.root.join(INCOMING))
     }
 
-    /// Opens the key under which the secrets' digests were made, where it came along.
+    /// Opens the key under which the secrets' digests were made, where it came along. Says why it stays encrypted, where
+    /// it does: the run can go on without it, and it goes on to the next machine as it is.
     ///
     /// # Errors
-    /// It was encrypted to others, or cannot be written.
-    pub fn open_digest_key(&self, identity: &SecretString) -> Result<()> {
-        let folder = self.dir().secrets();
-        let sealed = folder.join(SEALED_KEY);
-        if !sealed.exists() {
-            return Ok(());
+    /// It cannot be read or written here.
+    pub fn open_digest_key(&self, identity: Option<&SecretString>) -> Result<Option<String>> {
+        let sealed = Sealed::new(self.dir().secrets());
+        match identity.map(|identity| sealed.open_key(identity)) {
+            None if sealed.key_is_closed() => Ok(Some("[age] of hactl.toml names no identity".to_owned())),
+            None | Some(Ok(())) => Ok(None),
+            Some(Err(error)) if error.code() == codes::IO => Err(error.state("nothing was taken over")),
+            Some(Err(error)) => Ok(Some(error.one_line())),
         }
-        let file = fs::File::open(&sealed).map_err(|e| unwritable(&sealed, e))?;
-        let mut text = String::new();
-        let read = std::io::Read::read_to_string(
-            &mut sealed::decrypt("the key of digests", file, identity)?,
-            &mut text,
-        );
-        let key = SecretString::from(text);
-        let bytes = read.ok().and_then(|_| hex::decode(key.expose_secret()).ok());
-        let bytes =
-            bytes.ok_or_else(|| Error::new(codes::SECRET_DAMAGED, "the key of digests is damaged"))?;
-        write_private(&folder.join(".key"), &bytes)
     }
 
     /// Takes the run over: raises the epoch in the bucket, on the condition that nobody wrote there since it was

@@ -1,8 +1,8 @@
 //! The bucket as the mirror needs it: three calls, so that a fake of it is small and can be held against a real one.
 //!
 //! Contract: `put_new` writes only where nothing has that name, and says so where something has, which may be what
-//! an earlier try of the same call wrote. `get` and `list` see every write that has ended. Names are relative to the
-//! mirror's address.
+//! an earlier try of the same call wrote. `get` and `list` see every write that has ended, and `get` reads no more than
+//! its caller expects: what is larger is damage, and no matter of reaching. Names are relative to the mirror's address.
 
 use std::fmt;
 use std::path::Path;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::sleep;
 
+use super::object::too_large;
 use crate::access::s3::S3Access;
 use crate::diagnostic::{Result, codes};
 use crate::redact::Redactor;
@@ -44,11 +45,11 @@ pub trait Bucket: fmt::Debug {
     /// It may or may not have been written.
     fn put_new<'a>(&'a self, name: &'a str, bytes: &'a [u8]) -> LocalBoxFuture<'a, Result<Put>>;
 
-    /// An object; none where nothing has that name.
+    /// An object of so many bytes at most; none where nothing has that name.
     ///
     /// # Errors
-    /// It could not be read.
-    fn get<'a>(&'a self, name: &'a str) -> LocalBoxFuture<'a, Result<Option<Vec<u8>>>>;
+    /// It could not be read, or is larger, which is damage.
+    fn get<'a>(&'a self, name: &'a str, at_most: Size) -> LocalBoxFuture<'a, Result<Option<Vec<u8>>>>;
 
     /// The names that begin so, in their order; with `after`, only those behind it.
     ///
@@ -66,9 +67,6 @@ pub struct S3Bucket {
 
 /// How long to wait before a write is tried again. It is on a condition, so a second one cannot hide what the first did.
 const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1500)];
-
-/// No object of a mirror is larger.
-const LARGEST: Size = Size(4 << 30);
 
 impl S3Bucket {
     /// The objects whose keys begin with `prefix`.
@@ -118,11 +116,12 @@ impl Bucket for S3Bucket {
         Box::pin(self.put(name, bytes))
     }
 
-    fn get<'a>(&'a self, name: &'a str) -> LocalBoxFuture<'a, Result<Option<Vec<u8>>>> {
+    fn get<'a>(&'a self, name: &'a str, at_most: Size) -> LocalBoxFuture<'a, Result<Option<Vec<u8>>>> {
         Box::pin(async move {
-            match self.client.get(&self.key(name), LARGEST).await {
+            match self.client.get(&self.key(name), at_most).await {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(error) if error.code() == codes::S3_NO_OBJECT => Ok(None),
+                Err(error) if error.code() == codes::S3_TOO_LARGE => Err(too_large(name, at_most)),
                 Err(error) => Err(error),
             }
         })

@@ -2,7 +2,7 @@
 //! authorities, the signers whose approvals count.
 //!
 //! Invariant: nothing secret goes along that is not encrypted. The key of the secrets' digests goes encrypted to the
-//! workspace's age recipients, or not at all.
+//! workspace's age recipients of now, or as it came from the mirror where it was never opened here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,8 @@ use atomic_write_file::unix::OpenOptionsExt as _;
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
 use crate::journal::StateDir;
-use crate::sealed;
+use crate::sealed::{SEALED_KEY, Sealed};
+use crate::units::Size;
 use crate::workspace::Workspace;
 
 /// Which files go along.
@@ -30,10 +31,10 @@ pub(super) struct Companions {
 /// The files by their paths, which begin at the workspace.
 pub(super) type FileList = BTreeMap<String, Digest>;
 
-/// The key of digests, as it lies in the secrets' folder.
-const KEY: &str = ".key";
-/// The same, encrypted.
-pub(super) const SEALED_KEY: &str = ".key.age";
+/// No file that goes along is larger; nothing says of a file how large it has to be.
+pub(super) const FILE_AT_MOST: Size = Size(16 << 20);
+/// Nor is their list.
+pub(super) const LIST_AT_MOST: Size = Size(4 << 20);
 
 impl Companions {
     pub(super) fn of(workspace: &Workspace) -> Self {
@@ -64,7 +65,7 @@ impl Companions {
             // A file elsewhere on this machine has no place in a folder on another one.
             let Some(relative) = path.strip_prefix(&self.root).ok().and_then(portable) else { continue };
             match fs::read(&path) {
-                Ok(bytes) => files.push((relative, bytes)),
+                Ok(bytes) => files.push((relative, fits(&path.display().to_string(), bytes, FILE_AT_MOST)?)),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(unreadable(&path, e)),
             }
@@ -87,22 +88,18 @@ impl Companions {
                 paths.push(path);
             }
         }
-        if folder.join(KEY).exists() && !self.recipients.is_empty() {
-            paths.push(self.sealed_key(&folder)?);
-        }
+        paths.extend(Sealed::new(folder).sealed_key(&self.recipients)?);
         Ok(paths)
     }
+}
 
-    /// The key, encrypted once: each encryption is another text.
-    fn sealed_key(&self, folder: &Path) -> Result<PathBuf> {
-        let sealed = folder.join(SEALED_KEY);
-        if !sealed.exists() {
-            let plain = fs::read(folder.join(KEY)).map_err(|e| unreadable(&folder.join(KEY), e))?;
-            let bytes = sealed::encrypt(&self.recipients, hex::encode(plain).as_bytes())?;
-            write_private(&sealed, &bytes)?;
-        }
-        Ok(sealed)
+/// What is sent can be brought again: nothing larger is sent than is read.
+pub(super) fn fits(what: &str, bytes: Vec<u8>, at_most: Size) -> Result<Vec<u8>> {
+    if bytes.len() as u64 <= at_most.bytes() {
+        return Ok(bytes);
     }
+    let text = format!("{what} is larger than the {at_most} that may go into the mirror");
+    Err(Error::new(codes::S3_TOO_LARGE, text).state("nothing was begun"))
 }
 
 /// A path as text that means the same on every machine: relative, and never upwards.

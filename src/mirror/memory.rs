@@ -8,7 +8,9 @@ use std::rc::Rc;
 use futures_util::future::LocalBoxFuture;
 
 use super::bucket::{Bucket, Put};
+use super::object::too_large;
 use crate::diagnostic::{Error, Result, codes};
+use crate::units::Size;
 
 /// What goes wrong with one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +118,13 @@ impl Bucket for MemoryBucket {
         })
     }
 
-    fn get<'a>(&'a self, name: &'a str) -> LocalBoxFuture<'a, Result<Option<Vec<u8>>>> {
-        Box::pin(async move { self.call(|inner| inner.objects.get(name).cloned()) })
+    fn get<'a>(&'a self, name: &'a str, at_most: Size) -> LocalBoxFuture<'a, Result<Option<Vec<u8>>>> {
+        Box::pin(async move {
+            match self.call(|inner| inner.objects.get(name).cloned())? {
+                Some(bytes) if bytes.len() as u64 > at_most.bytes() => Err(too_large(name, at_most)),
+                bytes => Ok(bytes),
+            }
+        })
     }
 
     fn list<'a>(&'a self, under: &'a str, after: Option<&'a str>) -> LocalBoxFuture<'a, Result<Vec<String>>> {

@@ -13,6 +13,7 @@
 pub mod bring;
 mod bucket;
 mod files;
+mod late;
 pub mod memory;
 mod note;
 mod object;
@@ -23,6 +24,7 @@ mod tests;
 mod writer;
 
 pub use bucket::{Bucket, Put, S3Bucket, connect};
+pub use late::LateBucket;
 pub use note::Note;
 pub use probe::{Checked, Prepared, check, honours_conditions, prepare};
 pub use writer::{Mirror, Source};

@@ -5,11 +5,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
+use crate::journal::line::LONGEST;
 use crate::journal::record::{Operator, Seq};
 use crate::journal::{Line, Lines, Tail};
+use crate::units::Size;
 
 /// What the names of objects of the journal begin with.
 pub(super) const JOURNAL: &str = "journal/";
+
+/// What the names of everything else begin with, but the mark.
+pub(super) const BLOB: &str = "blob/";
+
+/// No object of the journal is larger: its header, and either [`BYTES_AT_MOST`] of lines or one line.
+pub(super) const LARGEST: Size = Size(LONGEST as u64 + HEADER_AT_MOST);
+
+/// As many bytes of lines go into one object, or one line.
+pub(super) const BYTES_AT_MOST: usize = 4 << 20;
+
+/// No header is longer: names of a user and of a machine, a time, a digest.
+const HEADER_AT_MOST: u64 = 64 << 10;
 
 /// The format that this hactl writes.
 const VERSION: u32 = 1;
@@ -63,7 +77,7 @@ pub(super) fn number(name: &str) -> Option<Seq> {
 
 /// The name of what is kept under its digest.
 pub(super) fn blob(digest: &Digest) -> String {
-    format!("blob/{digest}")
+    format!("{BLOB}{digest}")
 }
 
 pub(super) fn encode(header: &Header, lines: &[u8]) -> Result<Vec<u8>> {
@@ -115,6 +129,11 @@ fn first(lines: &[u8]) -> Option<Tail> {
     let line = lines.split(|b| *b == b'\n').next()?;
     let Envelope { seq, prev } = serde_json::from_slice(line).ok()?;
     Some(Tail { seq: Seq(seq.checked_sub(1)?), sum: prev })
+}
+
+/// The refusal of an object that has more bytes than whoever wants it expects.
+pub(super) fn too_large(name: &str, at_most: Size) -> Error {
+    damaged(name, &format!("it is larger than the {at_most} that it may have"))
 }
 
 pub(super) fn damaged(name: &str, why: &str) -> Error {

@@ -1,7 +1,7 @@
 //! How far the bucket is, compared with the journal here.
 
 use super::bucket::Bucket;
-use super::object::{self, JOURNAL, Object};
+use super::object::{self, JOURNAL, LARGEST, Object};
 use super::writer::Source;
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Record, Seq};
@@ -34,7 +34,8 @@ pub(super) async fn locate(bucket: &dyn Bucket, source: &Source, near: Option<Se
         names = bucket.list(JOURNAL, None).await?;
     }
     let Some(last) = names.last() else { return Ok(Position::EMPTY) };
-    let bytes = bucket.get(last).await?.ok_or_else(|| object::damaged(last, "it was listed, and is gone"))?;
+    let bytes = bucket.get(last, LARGEST).await?;
+    let bytes = bytes.ok_or_else(|| object::damaged(last, "it was listed, and is gone"))?;
     let there = object::decode(last, &bytes)?;
     let mut here = Lines::new(source.from(0)?);
     while here.tail().seq < there.tail().seq {

@@ -49,13 +49,16 @@ pub struct Checked {
     pub seq: Seq,
     /// In how many objects.
     pub objects: usize,
+    /// How many pieces of evidence and files they name, each of which is there.
+    pub blobs: usize,
 }
 
-/// Tries the server's conditional writes, reads the whole journal in the bucket, and compares its end with the journal in
-/// the workspace at `root`.
+/// Tries the server's conditional writes, reads the whole journal in the bucket, compares its end with the journal in
+/// the workspace at `root`, and sees that everything is there which it names. Evidence and files are listed, and not read.
 ///
 /// # Errors
-/// The server cannot be asked or overwrites; what the bucket holds is damaged, or is not a beginning of this journal.
+/// The server cannot be asked or overwrites; what the bucket holds is damaged or incomplete, or is not a beginning of this
+/// journal.
 pub async fn check(bucket: &dyn Bucket, root: &Path) -> Result<Checked> {
     // Reading first: some servers make a bucket for whoever writes.
     let read = read_journal(bucket).await?;
@@ -64,7 +67,9 @@ pub async fn check(bucket: &dyn Bucket, root: &Path) -> Result<Checked> {
     if read.objects > 0 {
         locate(bucket, &Source::of(&dir), None).await?;
     }
-    Ok(Checked { seq: read.tail.seq, objects: read.objects })
+    // Each was there before the record that names it, so what was read above names nothing that is still to come.
+    let blobs = read.blobs(bucket).await?;
+    Ok(Checked { seq: read.tail.seq, objects: read.objects, blobs })
 }
 
 /// What making a mirror ready found and did.

@@ -15,9 +15,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::bucket::{Bucket, Put};
-use super::files::{Companions, FileList};
+use super::files::{Companions, FileList, LIST_AT_MOST, fits};
 use super::note::Note;
-use super::object::{self, Header};
+use super::object::{self, BYTES_AT_MOST, Header};
 use super::position::{Position, locate};
 use super::probe::honours_conditions;
 use crate::clock::Clock;
@@ -29,8 +29,6 @@ use crate::workspace::{Demand, Workspace};
 
 /// As many lines go into one object at most.
 const LINES_AT_MOST: usize = 512;
-/// As many bytes of lines, or one line.
-const BYTES_AT_MOST: usize = 4 << 20;
 /// How often a name may turn out to be taken without anything new in the bucket.
 const TAKEN_AT_MOST: u32 = 4;
 /// A mirror that the run goes on without is tried again after this long.
@@ -301,6 +299,7 @@ impl Mirror {
         let list: FileList = files.iter().map(|(path, bytes)| (path.clone(), Digest::of(bytes))).collect();
         let text = serde_json::to_vec(&list)
             .map_err(|e| Error::new(codes::INTERNAL, "a list of files without a JSON form").source(e))?;
+        let text = fits("the list of files that belong to the run", text, LIST_AT_MOST)?;
         let digest = Digest::of(&text);
         if !turn.sent.contains(&digest) {
             for (_, bytes) in &files {

@@ -204,6 +204,12 @@ fn away() {
     let elsewhere = lab.elsewhere(workspace.path());
     let resume = from_mirror(&lab);
     elsewhere.must(&words(&resume));
+    // Where the former machine cannot ask the bucket, for want of its secret, it says so, and the hosts refuse it.
+    let without = "access_key = { env = \"HACTL_TEST_NONE\" }\nsecret_key = { env = \"HACTL_TEST_NONE\" }\n";
+    workspace.edit("hactl.toml", |text| format!("{text}{without}"));
+    let ran = workspace.hactl(&["resume", "--rebase", "--yes"]);
+    refused(&ran, "attempt::old_epoch");
+    assert!(format!("{}{}", ran.stdout, ran.stderr).contains("the run goes on without it"), "{ran}");
     // Nothing was left to do there, so no command was sent; the hosts know all the same whom to refuse.
     workspace.edit("hactl.toml", |text| text.split("\n[state]").next().unwrap().to_owned());
     refused(&workspace.hactl(&["resume", "--rebase", "--yes"]), "attempt::old_epoch");

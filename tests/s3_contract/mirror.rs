@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 
 use hactl::clock::SystemClock;
 use hactl::diagnostic::codes;
+use hactl::event::{Collect, Event};
 use hactl::evidence::EvidenceStore;
 use hactl::journal::record::{Mode, Operator, Record};
 use hactl::journal::{Holder, Journal, Lock, StateDir};
 use hactl::mirror::bring::bring;
 use hactl::mirror::memory::MemoryBucket;
-use hactl::mirror::{Bucket, Mirror, Put, S3Bucket, Source, check, honours_conditions, prepare};
+use hactl::mirror::{Bucket, LateBucket, Mirror, Put, S3Bucket, Source, check, honours_conditions, prepare};
 use hactl::name::{FleetName, RunId, RunbookName};
 use hactl::redact::Redactor;
 use hactl::secret::SecretRef;
 use hactl::transport::faulty::{OnRequest, Waiting};
 use hactl::transport::s3::{Addressing, Deadlines, S3Client};
+use hactl::units::Size;
 use hactl::workspace::{Demand, MirrorConfig, S3Config};
 use rustix::process::Signal;
 
@@ -31,6 +33,7 @@ pub(crate) const CASES: &[Case] = &[
     ("mirror::of_two_machines_one_holds_the_run", |weed| on_one_thread(two_machines(weed))),
     ("mirror::a_server_that_stands_still_stops_the_run", |_| on_one_thread(stands_still())),
     ("mirror::its_bucket_is_made_once_and_tried", |weed| on_one_thread(prepared(weed))),
+    ("mirror::a_secret_that_comes_later_is_found_then", |weed| on_one_thread(late(weed))),
 ];
 
 fn operator(machine: &str) -> Operator {
@@ -64,12 +67,17 @@ async fn contract(weed: &Weed) {
 }
 
 async fn keeps_its_contract(bucket: &dyn Bucket) {
-    assert_eq!(bucket.get("journal/3").await.unwrap(), None);
+    assert_eq!(bucket.get("journal/3", Size(9)).await.unwrap(), None);
     assert_eq!(bucket.list("journal/", None).await.unwrap(), [""; 0]);
     for name in ["journal/3", "journal/1", "journal/2", "blob/x"] {
         assert_eq!(bucket.put_new(name, name.as_bytes()).await.unwrap(), Put::Written);
         assert_eq!(bucket.put_new(name, b"other").await.unwrap(), Put::NameTaken);
-        assert_eq!(bucket.get(name).await.unwrap().as_deref(), Some(name.as_bytes()));
+        let long = name.len() as u64;
+        assert_eq!(bucket.get(name, Size(long)).await.unwrap().as_deref(), Some(name.as_bytes()));
+        // What is larger than whoever asks expects is damage: a mirror that may be away must not pass over it.
+        let error = bucket.get(name, Size(long - 1)).await.unwrap_err();
+        assert_eq!(error.code(), codes::MIRROR_DAMAGED, "{error:?}");
+        assert!(error.to_string().contains(&format!("larger than the {}B", long - 1)), "{error}");
     }
     assert_eq!(bucket.list("journal/", None).await.unwrap(), ["journal/1", "journal/2", "journal/3"]);
     assert_eq!(bucket.list("journal/", Some("journal/1")).await.unwrap(), ["journal/2", "journal/3"]);
@@ -237,30 +245,87 @@ async fn stands_still() {
     assert_eq!(brought(client(&weed, "still", None)).await, there);
 }
 
-async fn prepared(weed: &Weed) {
-    let folder = tempfile::tempdir().unwrap();
-    let kept = |name: &str, value: &str| {
-        use std::os::unix::fs::PermissionsExt as _;
-        let path = folder.path().join(name);
-        std::fs::write(&path, value).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        SecretRef::File(name.into())
-    };
-    let settings = weed.settings("mirror-made");
-    let config = MirrorConfig {
+/// A secret in a file that nobody else can read.
+fn kept(folder: &Path, name: &str, value: &str) -> SecretRef {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join(name);
+    std::fs::write(&path, value).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    SecretRef::File(name.into())
+}
+
+/// A mirror in a bucket, as a workspace names it.
+fn config(weed: &Weed, bucket: &str, keys: [SecretRef; 2], demand: Demand) -> MirrorConfig {
+    let settings = weed.settings(bucket);
+    let [access_key, secret_key] = keys;
+    MirrorConfig {
         s3: S3Config {
             endpoint: settings.endpoint,
             region: settings.region,
-            bucket: "mirror-made".into(),
+            bucket: bucket.into(),
             addressing: Addressing::Path,
             ca: Some(weed.ca()),
-            access_key: kept("access", "writer"),
-            secret_key: kept("secret", &secret_of("writer")),
+            access_key,
+            secret_key,
             restore: None,
         },
         prefix: "run/".into(),
-        demand: Demand::Required,
+        demand,
+    }
+}
+
+/// A mirror that the run may go on without, and whose secret is not to be had at first.
+async fn late(weed: &Weed) {
+    let outside = made(weed, "mirror-late").await;
+    let folder = tempfile::tempdir().unwrap();
+    let keys = [SecretRef::File("access".into()), SecretRef::File("secret".into())];
+    let config = config(weed, "mirror-late", keys, Demand::Wanted);
+    let late = || Rc::new(LateBucket::new(config.clone(), folder.path(), Rc::new(Redactor::new())));
+    let bucket = late();
+    let machine = Machine::new(folder.path(), "desk", outside.clone());
+    let mirrored = |bucket: &Rc<LateBucket>| {
+        let (bucket, source) = (bucket.clone(), Source::of(&machine.dir));
+        let mirror = Mirror::bare(bucket, machine.dir.clone(), source, operator("desk"), Demand::Wanted);
+        machine.journal.mirror_to(mirror);
     };
+    let told = Rc::new(Collect::default());
+    machine.journal.listen(told.clone());
+    mirrored(&bucket);
+    machine.begin();
+    machine.journal.mirrored().await.unwrap();
+    let behind =
+        |event: &Event| matches!(event, Event::MirrorBehind { why, .. } if why.contains("cannot be had"));
+    assert!(told.0.borrow().iter().any(behind), "{:?}", told.0.borrow());
+    assert_eq!(bucket.list("journal/", None).await.unwrap_err().code(), codes::SECRET_UNRESOLVED);
+    // The same bucket finds it once it is there.
+    kept(folder.path(), "access", "writer");
+    kept(folder.path(), "secret", &secret_of("writer"));
+    assert_eq!(bucket.list("journal/", None).await.unwrap(), [""; 0]);
+    assert_eq!(bucket.url(), S3Bucket::new(outside.clone(), "run/").url());
+    // A mirror that was away is left alone for a while; this one has not asked yet.
+    mirrored(&bucket);
+    machine.journal.mirrored().await.unwrap();
+    assert_eq!(brought(outside.clone()).await, std::fs::read(machine.dir.journal()).unwrap());
+
+    // What somebody else wrote is refused once the secret is there, whatever was gone on with before.
+    let two = tempfile::tempdir().unwrap();
+    let taken = bring(bucket.as_ref(), two.path()).await.unwrap();
+    taken.take_over(bucket.clone(), operator("laptop"), Rc::new(SystemClock)).await.unwrap();
+    std::fs::rename(folder.path().join("secret"), folder.path().join("away")).unwrap();
+    let again = late();
+    mirrored(&again);
+    machine.go_on();
+    machine.journal.mirrored().await.unwrap();
+    std::fs::rename(folder.path().join("away"), folder.path().join("secret")).unwrap();
+    mirrored(&again);
+    assert_eq!(machine.journal.mirrored().await.unwrap_err().code(), codes::MIRROR_AHEAD);
+}
+
+async fn prepared(weed: &Weed) {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = |name: &str, value: &str| kept(folder.path(), name, value);
+    let keys = [kept("access", "writer"), kept("secret", &secret_of("writer"))];
+    let config = config(weed, "mirror-made", keys, Demand::Required);
     let redactor = Rc::new(Redactor::new());
     assert!(prepare(&config, folder.path(), redactor.clone()).await.unwrap().made);
     assert!(!prepare(&config, folder.path(), redactor.clone()).await.unwrap().made);

@@ -1,4 +1,5 @@
-//! The mirror: is its bucket there, does its server honour conditional writes, does it hold this journal as a whole?
+//! The mirror: is its bucket there, does its server honour conditional writes, does it hold this journal as a
+//! whole, with everything that the journal names?
 
 use std::rc::Rc;
 
@@ -21,13 +22,19 @@ pub(super) async fn examine(workspace: &Workspace, state: &RunState) -> Option<F
         Err(_elapsed) => return Some(Found::new(what, Verdict::Fail, "does not answer")),
     };
     Some(match checked {
-        Ok(Checked { seq, objects }) => {
+        Ok(Checked { seq, objects, blobs }) => {
             let behind = state.last().map_or(0, |(last, _)| last.0).saturating_sub(seq.0);
-            let there = format!("honours conditional writes, holds {} records in {objects} objects", seq.0);
+            let there = format!(
+                "honours conditional writes, holds {} records in {objects} objects and the {blobs} pieces of evidence \
+                 and files that they need",
+                seq.0
+            );
             match behind {
-                0 => Found::ok(what, format!("{there}, which is every record")),
-                behind => Found::new(what, Verdict::Warn, format!("{there}, and lacks {behind}"))
-                    .next("hactl journal mirror    (brings it up to date)"),
+                0 => Found::ok(what, format!("{there}: every record is there")),
+                behind => {
+                    Found::new(what, Verdict::Warn, format!("{there}, and lacks {behind} of the records"))
+                        .next("hactl journal mirror    (brings it up to date)")
+                }
             }
         }
         Err(error) if error.code() == codes::S3_NO_BUCKET => {

@@ -247,6 +247,10 @@ impl S3Client {
         let expected = object.content_length().and_then(|l| u64::try_from(l).ok());
         let failed = |code: Code, why: String| Error::new(code, format!("{} {why}", self.at(Some(key))));
         let limit = at_most.map_or(u64::MAX, Size::bytes);
+        let too_large = || failed(codes::S3_TOO_LARGE, format!("is larger than {}", Size(limit)));
+        if expected.is_some_and(|expected| expected > limit) {
+            return Err(too_large());
+        }
         let mut body = object.body;
         let mut copied = 0;
         while let Some(chunk) = next_within(self.0.deadlines.silence, &mut body).await.map_err(|why| {
@@ -254,7 +258,7 @@ impl S3Client {
         })? {
             copied += chunk.len() as u64;
             if copied > limit {
-                return Err(failed(codes::S3_TOO_LARGE, format!("is larger than {}", Size(limit))));
+                return Err(too_large());
             }
             let written = to.write_all(&chunk).await;
             written

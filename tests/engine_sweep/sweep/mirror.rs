@@ -11,6 +11,7 @@ use hactl::journal::Journal;
 use hactl::journal::fake::FakeDisk;
 use hactl::mirror::memory::{Fault, MemoryBucket};
 use hactl::mirror::{Bucket, Mirror, Put, Source};
+use hactl::units::Size;
 use hactl::workspace::Demand;
 use tokio::sync::Notify;
 
@@ -67,8 +68,8 @@ impl Bucket for Deadly {
     fn put_new<'a>(&'a self, name: &'a str, bytes: &'a [u8]) -> LocalBoxFuture<'a, Result<Put>> {
         Box::pin(self.deadly(self.inner.put_new(name, bytes)))
     }
-    fn get<'a>(&'a self, name: &'a str) -> LocalBoxFuture<'a, Result<Option<Vec<u8>>>> {
-        Box::pin(self.deadly(self.inner.get(name)))
+    fn get<'a>(&'a self, name: &'a str, at_most: Size) -> LocalBoxFuture<'a, Result<Option<Vec<u8>>>> {
+        Box::pin(self.deadly(self.inner.get(name, at_most)))
     }
     fn list<'a>(&'a self, under: &'a str, after: Option<&'a str>) -> LocalBoxFuture<'a, Result<Vec<String>>> {
         Box::pin(self.deadly(self.inner.list(under, after)))
