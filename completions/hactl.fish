@@ -69,6 +69,7 @@ complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-access-key -d 'T
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-secret-key -d 'Its secret' -r
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-restore-access-key -d 'The key that only reads' -r
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-restore-secret-key -d 'Its secret' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l mirror -d 'Where the run is kept a second time, on that object storage; its bucket is made where it is missing [default: nowhere]' -r
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l cipher-pass -d 'The pass phrase of pgBackRest\'s repository, or `make`' -r
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l age-recipient -d 'A public key of age to encrypt to. May be given more than once' -r
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l age-identity -d 'The age identity that decrypts, or `make`' -r

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use crate::name::HostName;
 use crate::runbook::{Input, Value};
 use crate::secret::SecretRef;
+use crate::workspace::MirrorUrl;
 
 /// The answers so far.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,8 @@ pub struct Draft {
     pub hosts: Vec<HostDraft>,
     /// The object storage, where the runbook needs one.
     pub s3: Option<S3Draft>,
+    /// Where the run is kept a second time.
+    pub mirror: Option<MirrorUrl>,
     /// PostgreSQL, where the runbook needs it.
     pub postgres: Option<PostgresDraft>,
     /// The pass phrase of pgBackRest's repository.
@@ -59,6 +62,8 @@ pub enum Part {
     Host(String),
     /// `[s3]`.
     S3,
+    /// `[state]`.
+    State,
     /// `[postgres]`.
     Postgres,
     /// `[pgbackrest]`.

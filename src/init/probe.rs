@@ -22,6 +22,7 @@ use crate::engine::approver::{Asked, Person};
 use crate::evidence::EvidenceStore;
 use crate::journal::StateDir;
 use crate::journal::record::Place;
+use crate::mirror::{Prepared, prepare};
 use crate::name::{HostName, OutputName, RunId, StepId};
 use crate::redact::Redactor;
 use crate::sealed::opens;
@@ -195,6 +196,19 @@ impl Prober {
             Ok((seen, untried))
         };
         within(&what, look).await
+    }
+
+    /// Makes the mirror's bucket where it is missing, and tries its conditional writes.
+    ///
+    /// # Errors
+    /// The server cannot be reached, refuses, or overwrites what a mirror must be able to rely on.
+    pub async fn mirror(&self, draft: &Draft) -> Result<Prepared> {
+        let workspace = self.workspace(draft);
+        let Some(config) = &workspace.mirror else {
+            return Err(Error::new(codes::INTERNAL, "the draft has no mirror"));
+        };
+        let what = format!("mirror {}", config.url());
+        within(&what, prepare(config, &self.folder, Rc::clone(&self.redactor))).await
     }
 
     /// Resolves a reference to a secret; with recipients, sees that the identity belongs to one of them.

@@ -45,6 +45,7 @@ pub(super) fn of(draft: &Draft) -> String {
     draft.hosts.iter().for_each(|host| text.host(draft, host));
     if let Some(s3) = &draft.s3 {
         text.s3(draft, s3);
+        text.state(draft);
     }
     if let Some(postgres) = &draft.postgres {
         text.postgres(draft, postgres);
@@ -159,6 +160,25 @@ impl Text {
             self.comment("The key that restores: it must be able to read and nothing else.");
             self.set("restore_access_key", &reference(access));
             self.set("restore_secret_key", &reference(secret));
+        }
+    }
+
+    fn state(&mut self, draft: &Draft) {
+        const WHAT: &str = "The run is kept a second time there, so that losing this machine loses nothing of it: hactl resume --from-mirror. \
+                            Server and key are those of [s3] unless endpoint, region, access_key and secret_key stand here.";
+        match &draft.mirror {
+            Some(mirror) => {
+                self.section("state");
+                self.notes(draft, &Part::State);
+                self.comment(WHAT);
+                self.set("mirror", &quoted(&mirror.to_string()));
+            }
+            None => {
+                self.blank();
+                self.comment(WHAT);
+                self.comment("[state]");
+                self.comment(&format!("mirror = {}", quoted(&format!("s3://{}-state", draft.fleet))));
+            }
         }
     }
 

@@ -77,6 +77,12 @@ impl Terminal {
         self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
     }
 
+    /// The terminal is gone, as when its window is closed.
+    pub(crate) fn hang_up(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end: the exit status, and all that was seen.
     pub(crate) fn end(mut self) -> (i32, String) {
         while let Ok(bytes) = self.output.recv_timeout(Duration::from_secs(20)) {

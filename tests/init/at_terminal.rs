@@ -1,5 +1,7 @@
 //! At a terminal: questions, wrong answers, and being interrupted.
 
+use std::time::{Duration, Instant};
+
 use crate::terminal::Terminal;
 use crate::{Case, Scene, assert_good, assert_untouched, by_flags, endpoint, fingerprint, place};
 
@@ -7,6 +9,8 @@ pub(crate) const CASES: &[Case] = &[
     ("at_terminal::a_wrong_answer_is_asked_again_and_the_file_passes_check", dialogue),
     ("at_terminal::what_fails_can_be_answered_anew", anew),
     ("at_terminal::ctrl_c_in_the_midst_leaves_nothing", interrupted),
+    ("at_terminal::a_closed_terminal_leaves_nothing", hung_up),
+    ("at_terminal::a_secret_that_is_there_is_not_replaced_and_no_answer_is_lost", there_already),
 ];
 
 fn start(place: &crate::Place, words: &str) -> Terminal {
@@ -40,6 +44,8 @@ fn dialogue(scene: &Scene) {
         terminal.answer("Kept", "");
         terminal.answer("The file's path", file);
     }
+    terminal.answer("kept a second time", "somewhere");
+    terminal.answer("does not begin with s3://", "s3://init-dialogue-state/pair");
     // The first that is offered is a new one.
     terminal.answer("Kept", "");
     terminal.answer("  tool:", "jq");
@@ -48,6 +54,8 @@ fn dialogue(scene: &Scene) {
     assert!(seen.contains("next: hactl check"), "{seen}");
     let text = assert_good(&place, scene);
     assert!(text.contains("bucket = \"init-dialogue\"") && text.contains("fleet = \"pair\""), "{text}");
+    assert!(text.contains("mirror = \"s3://init-dialogue-state/pair\""), "{text}");
+    assert!(seen.contains("its bucket was made"), "{seen}");
 }
 
 /// The flags of everything but the host.
@@ -88,7 +96,9 @@ fn interrupted(scene: &Scene) {
     assert!(place.path().join("secrets/id_ed25519").exists());
     terminal.press("\u{3}");
     let (_shells, seen) = terminal.end();
-    assert!(seen.contains("stopped at the question") && seen.contains("nothing was written"), "{seen}");
+    // At the question, or a moment before it reads keys.
+    let stopped = ["stopped at the question", "stopped as you asked"].iter().any(|text| seen.contains(text));
+    assert!(stopped && seen.contains("nothing was written"), "{seen}");
     assert_untouched(&place);
     // Also where something else than a question goes on.
     let mut terminal = start(&place, &flags);
@@ -97,4 +107,49 @@ fn interrupted(scene: &Scene) {
     terminal.press("\u{3}");
     let (_shells, _seen) = terminal.end();
     assert_untouched(&place);
+}
+
+/// The flags of everything, with some changed.
+fn changed(scene: &Scene, changes: &[(&str, &str)]) -> String {
+    let flags = shell_words::join(by_flags::flags(scene, "init-changed"));
+    changes.iter().fold(flags, |flags, (from, to)| {
+        assert!(flags.contains(from), "{from}: {flags}");
+        flags.replace(from, to)
+    })
+}
+
+fn hung_up(scene: &Scene) {
+    let place = place(scene);
+    let flags = changed(scene, &[("--identity id", "--identity make")]);
+    let mut terminal = start(&place, &flags);
+    terminal.then("Is it there?");
+    assert!(place.path().join("secrets/id_ed25519").exists());
+    terminal.hang_up();
+    let until = Instant::now() + Duration::from_secs(20);
+    while place.path().join("secrets").exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_untouched(&place);
+}
+
+fn there_already(scene: &Scene) {
+    let place = place(scene);
+    let old = "AGE-SECRET-KEY-OF-AN-EARLIER-TIME";
+    std::fs::create_dir(place.path().join("secrets")).unwrap();
+    crate::secret(&place, "secrets/age-identity", old);
+    let mut terminal = start(&place, &changed(scene, &[]));
+    terminal.then("replaced");
+    // What is there is named; it is no identity, and another one is.
+    let identity = age::x25519::Identity::generate();
+    let text = age::secrecy::ExposeSecret::expose_secret(&identity.to_string()).to_owned();
+    crate::secret(&place, "secrets/other-identity", &text);
+    terminal.then("Kept");
+    terminal.press("\u{1b}[B\r");
+    terminal.answer("The file's path", "secrets/other-identity");
+    terminal.answer("Its public key", &identity.to_public().to_string());
+    let (status, seen) = terminal.end();
+    assert_eq!(status, 0, "{seen}");
+    assert_eq!(std::fs::read_to_string(place.path().join("secrets/age-identity")).unwrap(), old);
+    let file = std::fs::read_to_string(place.path().join("hactl.toml")).unwrap();
+    assert!(file.contains("identity = { file = \"secrets/other-identity\" }"), "{file}");
 }

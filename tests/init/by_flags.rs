@@ -20,7 +20,8 @@ pub(crate) fn flags(scene: &Scene, bucket: &str) -> Vec<String> {
     let host = format!("node-1=127.0.0.1:{}", scene.sshd.port);
     let key = format!("node-1={}", fingerprint(scene));
     let endpoint = endpoint(scene);
-    let pairs: [(&str, &str); 16] = [
+    let mirror = format!("s3://{bucket}-state/pair");
+    let pairs: [(&str, &str); 17] = [
         ("--runbook", "mine.toml"),
         ("--fleet", "pair"),
         ("--user", "root"),
@@ -37,6 +38,7 @@ pub(crate) fn flags(scene: &Scene, bucket: &str) -> Vec<String> {
         ("--s3-secret-key", "command:cat writer.secret"),
         ("--s3-restore-access-key", "file:restorer.key"),
         ("--s3-restore-secret-key", "file:restorer.secret"),
+        ("--mirror", &mirror),
     ];
     let mut all: Vec<String> =
         pairs.iter().flat_map(|(flag, value)| [(*flag).to_owned(), (*value).to_owned()]).collect();
@@ -73,6 +75,15 @@ fn everything(scene: &Scene) {
         "{ran}"
     );
     assert!(text.contains("secret_key = { command = [\"cat\", \"writer.secret\"] }"), "{text}");
+    // The mirror's bucket is made, for nothing else makes it.
+    assert!(text.contains("mirror = \"s3://init-not-there-yet-state/pair\""), "{text}");
+    assert!(ran.stdout.contains("ok    the mirror: its bucket was made"), "{ran}");
+    let settings = scene.weed.settings("init-not-there-yet-state");
+    let client = S3Client::new(settings, &weed::credential("writer"), Deadlines::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let there = runtime.block_on(client.list("pair/", 10)).unwrap();
+    assert_eq!(there.objects.len(), 1, "the object that conditional writes are tried on");
     // A second one replaces nothing.
     let again = run(&place, &flags);
     assert!(again.status == 2 && again.stderr.contains("error[init::exists]"), "{again}");
@@ -81,8 +92,6 @@ fn everything(scene: &Scene) {
     // Where the bucket is there it is tried out, and nothing is left in it. What is said is an event, too.
     let settings = scene.weed.settings("init-there");
     let client = S3Client::new(settings, &weed::credential("writer"), Deadlines::default()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let _ = rustls::crypto::ring::default_provider().install_default();
     runtime.block_on(client.create_bucket()).unwrap();
     let place = crate::place(scene);
     let flags = [vec!["--output".to_owned(), "json".to_owned()], self::flags(scene, "init-there")].concat();
@@ -177,7 +186,8 @@ fn offline(scene: &Scene) {
     let ran = run(&place, &[flags, vec!["--offline".to_owned()]].concat());
     assert_eq!(ran.status, 0, "{ran}");
     assert!(ran.stdout.contains("next: hactl host trust node-1\n"), "{ran}");
+    assert!(ran.stdout.contains("next: hactl journal mirror --make-bucket\n"), "{ran}");
     let text = std::fs::read_to_string(place.path().join("hactl.toml")).unwrap();
-    assert_eq!(text.matches("# NOT PROBED: ").count(), 3, "{text}");
+    assert_eq!(text.matches("# NOT PROBED: ").count(), 4, "{text}");
     assert_eq!(place.hactl(&["check"]).status, 0);
 }

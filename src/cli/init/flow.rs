@@ -97,6 +97,7 @@ impl<'a> Flow<'a> {
         }
         if self.needs.s3 {
             self.s3().await?;
+            self.mirror().await?;
         }
         if self.needs.pgbackrest {
             self.cipher_pass().await?;
@@ -183,8 +184,15 @@ impl<'a> Flow<'a> {
                 check: |text| text.parse::<UserName>().map(drop).map_err(|e| e.to_string()),
             })
             .await?;
-        let given = match &self.init.identity {
-            Some(given) => Some(given.clone()),
+        let mut given = self.init.identity.clone();
+        while !self.takes_key(given.take()).await? {}
+        Ok(())
+    }
+
+    /// False where it has to be answered again.
+    async fn takes_key(&mut self, given: Option<String>) -> Result<bool> {
+        let given = match given {
+            Some(given) => Some(given),
             None if self.asking.somebody_there() => {
                 let items =
                     ["a key that is there, in a file", "a new key for this workspace", "ssh's own default"];
@@ -204,7 +212,10 @@ impl<'a> Flow<'a> {
             Some("make") => {
                 let name = "secrets/id_ed25519";
                 if let Some(made) = &mut self.made {
-                    let public = made.ssh_key(name)?;
+                    let public = match made.ssh_key(name) {
+                        Ok(public) => public,
+                        Err(error) => return self.taken(name, error).map(|()| false),
+                    };
                     let text = format!(
                         "The new key must be let in: add this line to ~{}/.ssh/authorized_keys on every host.\n{public}",
                         self.draft.user
@@ -221,7 +232,7 @@ impl<'a> Flow<'a> {
             Some(path) => Some(path.to_owned()),
             None => None,
         };
-        Ok(())
+        Ok(true)
     }
 
     async fn cipher_pass(&mut self) -> Result<()> {
@@ -240,7 +251,10 @@ impl<'a> Flow<'a> {
                 SecretFlag::Make => {
                     let name = "secrets/pgbackrest-cipher";
                     if let Some(made) = &mut self.made {
-                        made.pass_phrase(name)?;
+                        if let Err(error) = made.pass_phrase(name) {
+                            self.taken(name, error)?;
+                            continue;
+                        }
                         self.say(
                             "made",
                             name,
@@ -259,6 +273,18 @@ impl<'a> Flow<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// What was to be made is there already, and is not replaced: a person may say something else, and loses no answer.
+    pub(super) fn taken(&self, name: &str, error: Error) -> Result<()> {
+        if error.code() != codes::INIT_EXISTS || !self.asking.somebody_there() {
+            return Err(error);
+        }
+        self.say(
+            "note",
+            name,
+            &format!("{}; name it as it is, or where another one is kept", error.one_line()),
+        )
     }
 
     /// True where the answer stays; a person may want to give another one.

@@ -4,6 +4,7 @@ mod ask;
 mod flags;
 mod flow;
 mod hosts;
+mod mirror;
 mod storage;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ Examples:
     --s3-access-key env:S3_KEY --s3-secret-key sops:secrets.yaml#s3.secret \\
     --s3-restore-access-key file:secrets/restore.key \\
     --s3-restore-secret-key file:secrets/restore.secret \\
+    --mirror s3://acme-state/cell0 \\
     --cipher-pass make --age-identity make")]
 pub struct Init {
     /// A bundled runbook, or the path of one of your own, from the workspace's folder
@@ -107,6 +109,9 @@ pub struct Init {
     /// Its secret
     #[arg(long, value_name = "REF")]
     s3_restore_secret_key: Option<SecretFlag>,
+    /// Where the run is kept a second time, on that object storage; its bucket is made where it is missing [default: nowhere]
+    #[arg(long, value_name = "S3-URL|none")]
+    mirror: Option<String>,
     /// The pass phrase of pgBackRest's repository, or `make`
     #[arg(long, value_name = "REF|make")]
     cipher_pass: Option<SecretFlag>,
@@ -209,9 +214,14 @@ impl Init {
 
 /// Ends with the first Ctrl-C, also one that comes while no question reads the keys.
 async fn asked_to_stop() -> Error {
-    let refused = |e| Error::new(codes::IO, "cannot listen for Ctrl-C").source(e);
+    let refused = |e| Error::new(codes::IO, "cannot listen for signals").source(e);
     let mut terminate = match signal(SignalKind::terminate()) {
         Ok(terminate) => terminate,
+        Err(e) => return refused(e),
+    };
+    // The terminal's window was closed, or the connection to it was lost.
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
         Err(e) => return refused(e),
     };
     tokio::select! {
@@ -220,6 +230,7 @@ async fn asked_to_stop() -> Error {
             Err(e) => return refused(e),
         },
         _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
     Error::new(codes::INTERRUPTED, "stopped as you asked").state("nothing was written")
 }

@@ -162,7 +162,13 @@ impl Flow<'_> {
                 SecretFlag::Make => {
                     let name = "secrets/age-identity";
                     if let Some(made) = &mut self.made {
-                        recipients.push(made.age_identity(name)?);
+                        match made.age_identity(name) {
+                            Ok(recipient) => recipients.push(recipient),
+                            Err(error) => {
+                                self.taken(name, error)?;
+                                continue;
+                            }
+                        }
                         self.say(
                             "made",
                             name,
