@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_claim_that_waited_while_it_was_voided_never_starts,
     what_a_finished_run_left_is_removed_and_cannot_come_back,
     commands_that_lost_their_link_do_not_keep_each_other_from_asking,
+    a_host_that_names_another_line_each_time_is_not_asked_for_ever,
 ];
 
 /// A workspace's journal.
@@ -392,4 +393,32 @@ async fn commands_that_lost_their_link_do_not_keep_each_other_from_asking() {
         assert_eq!(outcome.unwrap().status, hactl::access::Status::Exited(7));
     }
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+async fn a_host_that_names_another_line_each_time_is_not_asked_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = open(folder.path());
+    let lines: Vec<String> = (0..2)
+        .map(|_| {
+            ours.grow(1);
+            let last = ours.journal.hold().last();
+            format!("{} {}", last.seq, last.sum)
+        })
+        .collect();
+    // Both stand in our journal, and it names the other one whenever it is told one.
+    let script = format!(
+        "m=$(printf %s \"$SSH_ORIGINAL_COMMAND\" | grep -oE \"'[0-9a-f]{{32}}'\" | head -1 | tr -d \"'\"); cat >/dev/null\n\
+         echo >>{count}; case $(($(wc -l <{count}) % 2)) in 0) line='{}' ;; *) line='{}' ;; esac\n\
+         echo \"$m refused old_journal $line\"",
+        lines[0],
+        lines[1],
+        count = folder.path().join("count").display(),
+    );
+    let sshd = crate::hostile::forced(&script);
+    let scene = Scene { sshd, folder };
+    let ssh = scene.process(&ours);
+    let error = ssh.raise(&scene.host(), &standing()).await.unwrap_err();
+    assert_eq!(error.code(), codes::ATTEMPT_OLD_JOURNAL, "{error:?}");
+    let count = std::fs::read_to_string(scene.folder.path().join("count")).unwrap().lines().count();
+    assert!((2..100).contains(&count), "asked {count} times");
 }

@@ -87,7 +87,7 @@ pub struct Ssh {
     written: RefCell<String>,
     hold: OnceCell<Rc<Hold>>,
     /// For each host the line in its owner file that was found in our journal.
-    vouched: RefCell<BTreeMap<HostName, String>>,
+    vouched: RefCell<BTreeMap<HostName, owner::Vouched>>,
 }
 
 impl fmt::Debug for Ssh {

@@ -6,6 +6,7 @@
 //! late is refused as soon as the next one has been there.
 
 use crate::diagnostic::{Error, Result, codes};
+use crate::digest::Digest;
 use crate::journal::record::{Epoch, Seq};
 use crate::journal::{Hold, RunState, Tail};
 use crate::name::{FleetName, RunId};
@@ -74,6 +75,18 @@ impl Owner {
     }
 }
 
+/// The line of our journal under which a host was changed last, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Vouched {
+    sum: Option<Digest>,
+    /// How often a refusal of the host named it.
+    times: u32,
+}
+
+/// So often at most a host's refusals are answered with the line that it names. A host that remembers a line of ours needs
+/// that once, and once more for each of the requests that were under way; one that names another line each time lies.
+const VOUCHINGS: u32 = 32;
+
 /// The line that a host's refusal names: `SEQ SUM`.
 fn named_line(detail: &str) -> Option<Tail> {
     let (seq, sum) = detail.split_once(' ')?;
@@ -97,7 +110,10 @@ impl Ssh {
     pub(super) fn ground(&self, host: &Host, epoch: Epoch) -> Result<[String; 5]> {
         let hold = self.hold()?;
         let Tail { seq, sum } = hold.last();
-        let vouched = self.vouched.borrow().get(&host.name).cloned().unwrap_or_else(|| "-".to_owned());
+        let vouched = match self.vouched.borrow().get(&host.name) {
+            Some(Vouched { sum: Some(sum), .. }) => sum.to_string(),
+            Some(Vouched { sum: None, .. }) | None => "-".to_owned(),
+        };
         Ok([epoch.to_string(), seq.to_string(), sum.to_string(), hold.id().to_owned(), vouched])
     }
 
@@ -111,8 +127,11 @@ impl Ssh {
         if told == sum || !self.hold()?.contains(line)? {
             return Ok(false);
         }
-        self.vouched.borrow_mut().insert(host.name.clone(), sum);
-        Ok(true)
+        let mut vouched = self.vouched.borrow_mut();
+        let vouched = vouched.entry(host.name.clone()).or_default();
+        vouched.times += 1;
+        vouched.sum = Some(line.sum);
+        Ok(vouched.times <= VOUCHINGS)
     }
 
     /// The owner file of a host; none where nothing was ever changed by hactl there.
@@ -178,6 +197,7 @@ impl Ssh {
         let Some(run) = &standing.run else { return Ok(()) };
         loop {
             let marker = self.marker()?;
+            let last = self.hold()?.last();
             let [epoch, seq, sum, hold, vouched] = self.ground(host, standing.epoch)?;
             let arguments = [
                 marker.clone(),
@@ -186,7 +206,7 @@ impl Ssh {
                 run.to_string(),
                 epoch,
                 seq,
-                sum.clone(),
+                sum,
                 hold,
                 vouched.clone(),
             ];
@@ -196,7 +216,7 @@ impl Ssh {
             let said = said.lines().find_map(|line| line.strip_prefix(&marker)?.strip_prefix(' '));
             match said.map(|said| said.split_once(' ').unwrap_or((said, ""))) {
                 Some((word, _)) if word == what.done => {
-                    self.vouched.borrow_mut().insert(host.name.clone(), sum);
+                    self.vouched.borrow_mut().entry(host.name.clone()).or_default().sum = Some(last.sum);
                     return Ok(());
                 }
                 Some(("refused", why)) => {
