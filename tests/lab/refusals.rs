@@ -144,7 +144,7 @@ fn databases() {
     // What stands in the way of a way back is said with it, and not lost under it.
     psql(&lab, "cell", "SELECT pg_create_logical_replication_slot($$kept$$, $$pgoutput$$)");
     let slots =
-        ["step settings on node-1", "[postgres::slots]", "kept", "nothing was changed", "drop these slots"];
+        ["step settings on node-1", "[postgres::slots]", "kept", "changed nothing", "drop these slots"];
     refused(&workspace, &phase("rollback", "2"), 1, "engine::rollback_failed", &slots);
     psql(&lab, "cell", "SELECT pg_drop_replication_slot($$kept$$)");
     workspace.must(&phase("rollback", "2"));
@@ -176,6 +176,17 @@ fn sessions_that_do_not_end(workspace: &Workspace<'_>) {
     let says =
         ["step role on node-1", "[attempt::sessions]", "do not end", "pg_stat_activity", "hactl resume"];
     refused(workspace, &["resume", "--yes"], 6, "engine::in_doubt", &says);
+
+    // A server that lets nobody in is no server that is down: that session lives.
+    let hba = "/etc/postgresql/17/main/pg_hba.conf";
+    let lets_in = "sudo -u postgres psql -Xqc 'select 1' postgres >/dev/null 2>&1 && echo yes || echo no";
+    let reload = "sudo systemctl reload postgresql@17-main";
+    lab.read("node-1", &format!("sudo sed -i.kept '1i local all all reject' {hba} && {reload}"));
+    eventually("nobody is let in", Duration::from_secs(20), || lab.read("node-1", lets_in) == "no");
+    refused(workspace, &["resume", "--yes"], 6, "engine::in_doubt", &says[..2]);
+    lab.read("node-1", &format!("sudo mv {hba}.kept {hba} && {reload}"));
+    eventually("they are let in again", Duration::from_secs(20), || lab.read("node-1", lets_in) == "yes");
+
     lab.read("node-1", &format!("sudo kill -CONT {pid}; sudo systemctl stop holder"));
     // Its server process would go on holding the roles.
     let holder = "pid <> pg_backend_pid() AND query LIKE $$%pg_sleep(600)%$$";

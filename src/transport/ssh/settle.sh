@@ -18,13 +18,19 @@ end_sessions() {
       select count(*) from ours where not pg_terminate_backend(pid, 10000)" |
       PGCONNECT_TIMEOUT=5 timeout 20 runuser -u postgres -- psql -X -q -A -t -w -v ON_ERROR_STOP=1 \
         -v sessions="$sessions" -h /var/run/postgresql -p "${socket##*.}" -d postgres -f - 2>/dev/null)
-    # A server that nobody can ask is down, and has no sessions.
     case $? in
       0) [ "$left" = 0 ] || refuse sessions "$left" ;;
-      2) ;;
+      # It let us not in: one that is down has no sessions, and any other may have ours.
+      2) pg_is_down "${socket##*.}" || refuse sessions unknown ;;
       *) refuse sessions unknown ;;
     esac
   done
+}
+
+# Does nobody answer on this port's socket? A server that lets nobody in, or is starting or stopping, answers.
+pg_is_down() {
+  timeout 20 pg_isready -q -t 5 -h /var/run/postgresql -p "$1"
+  [ $? = 2 ]
 }
 
 # Removes what writes of the attempt left beside their files, where they were killed: it may hold a secret. One that lives
