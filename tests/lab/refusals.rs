@@ -35,7 +35,7 @@ fn refused(workspace: &Workspace<'_>, args: &[&str], status: i32, code: &str, sa
 }
 
 fn steps() {
-    let lab = Lab::up("steps", Scene::Nodes(1));
+    let lab = Lab::up("stops", Scene::Nodes(1));
     let workspace = lab.workspace("refusals.toml");
     let here = "step guarded on node-1";
     let run: &[&str] = &["phase", "run", "0"];
@@ -54,7 +54,7 @@ fn steps() {
     workspace.must(&["resume"]);
     lab.read("node-1", "sudo rm /srv/guarded");
     let back: &[&str] = &["phase", "rollback", "0", "--yes"];
-    let failed = [here, "[attempt::failed]", "half undone", "the same rollback again"];
+    let failed = [here, "[attempt::failed]", "half undone", "then: hactl phase rollback 0"];
     refused(&workspace, back, 1, "engine::rollback_failed", &failed);
     let unfinished = [here, "half undone", "hactl phase rollback 0"];
     refused(&workspace, run, 1, "engine::rollback_unfinished", &unfinished);
@@ -88,7 +88,7 @@ fn steps() {
     // From here on nobody becomes root there, and so nothing is started.
     lab.read("node-1", "sudo rm /etc/sudoers.d/ops");
     let sudo =
-        ["[ssh::sudo]", "on node-1", "ops may not become root", "nothing was started", "without a password"];
+        ["[ssh::sudo]", "on node-1", "ops may not become root", "changed nothing", "without a password"];
     refused(&workspace, &["phase", "rollback", "2", "--yes"], 1, "engine::rollback_failed", &sudo);
 }
 
