@@ -28,8 +28,8 @@ use crate::name::{FleetName, RunId};
 use crate::redact::Redactor;
 use crate::step::Failure;
 use crate::transport::hcloud::{
-    Action, Actions, Deadlines, FloatingIp, HcloudClient, HcloudSettings, Head, LoadBalancer, PriceList,
-    Resource, ServerCosting,
+    Action, Actions, Deadlines, FloatingIp, HcloudClient, HcloudSettings, Head, LoadBalancer, Named,
+    PriceList, Resource, Server,
 };
 use crate::waiting::{Await, awaited};
 use crate::workspace::{HcloudConfig, Workspace};
@@ -182,19 +182,22 @@ impl HcloudView {
     /// No usable answer came.
     pub async fn costing(&self) -> Result<Vec<Order>> {
         let mut there = Vec::new();
-        for server in self.list::<ServerCosting>(&[]).await? {
-            let ServerCosting { server_type, location, public_net, .. } = server;
-            let order = |item| Order { item, location: location.name.clone() };
-            there.push(order(Item::Server(server_type.name)));
-            let public = public_net.ipv4.is_some_and(|ipv4| ipv4.ip.is_some());
-            there.extend(public.then(|| order(Item::PrimaryIpv4)));
+        // What has no name, or stands nowhere, has no price in the list either: it is told as such, never left out.
+        let order = |item, at: Option<&Named>| {
+            let location = at.map_or("none", Named::word).to_owned();
+            Order { item, location }
+        };
+        for server in self.list::<Server>(&[]).await? {
+            let (kind, at) = (server.server_type.word().to_owned(), server.location.as_ref());
+            there.push(order(Item::Server(kind), at));
+            there.extend(server.ipv4().map(|_| order(Item::PrimaryIpv4, at)));
         }
-        for LoadBalancer { load_balancer_type, location, .. } in self.list(&[]).await? {
-            there.push(Order { item: Item::LoadBalancer(load_balancer_type.name), location: location.name });
+        for balancer in self.list::<LoadBalancer>(&[]).await? {
+            let kind = balancer.load_balancer_type.word().to_owned();
+            there.push(order(Item::LoadBalancer(kind), Some(&balancer.location)));
         }
-        for FloatingIp { kind, home_location, .. } in self.list(&[]).await? {
-            let order = Order { item: Item::FloatingIpv4, location: home_location.name };
-            there.extend((kind == "ipv4").then_some(order));
+        for ip in self.list::<FloatingIp>(&[]).await? {
+            there.extend((ip.kind == "ipv4").then(|| order(Item::FloatingIpv4, Some(&ip.home_location))));
         }
         Ok(there)
     }

@@ -3,7 +3,7 @@
 
 use hactl::journal::fake::FakeDisk;
 use hactl::lab::cloud::{Fault, FaultKind};
-use hactl::transport::hcloud::{LoadBalancer, Member, Network, Resource as _};
+use hactl::transport::hcloud::{LoadBalancer, Network, Resource as _, Server};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Job, told};
@@ -75,7 +75,7 @@ fn with_servers(runbook: &str) -> (Bench, [i64; 2]) {
             "name": name, "server_type": "cx23", "image": "debian-13", "location": "hel1",
             "networks": [network.head().id],
         });
-        bench.foreign::<Member>(name, body).head().id
+        bench.foreign::<Server>(name, body).head().id
     });
     (bench, servers)
 }

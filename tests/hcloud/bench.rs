@@ -24,8 +24,8 @@ use hactl::runbook::load;
 use hactl::step::fleet::Fleet;
 use hactl::step::table::Table;
 use hactl::transport::hcloud::{
-    Firewall, FloatingIp, HcloudClient, HcloudSettings, Head, LoadBalancer, Member, Network, PlacementGroup,
-    Resource, SshKey,
+    Firewall, FloatingIp, HcloudClient, HcloudSettings, Head, LoadBalancer, Network, PlacementGroup,
+    Resource, Server, SshKey,
 };
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
@@ -208,7 +208,7 @@ impl Bench {
             all.extend(of_kind::<Firewall>(&client).await);
             all.extend(of_kind::<FloatingIp>(&client).await);
             all.extend(of_kind::<LoadBalancer>(&client).await);
-            all.extend(of_kind::<Member>(&client).await);
+            all.extend(of_kind::<Server>(&client).await);
             all.sort_by(|a, b| a.0.cmp(&b.0));
             all
         })

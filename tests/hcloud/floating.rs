@@ -5,7 +5,7 @@ use hactl::journal::fake::FakeDisk;
 use hactl::lab::cloud::{Fault, FaultKind};
 use hactl::runbook::load;
 use hactl::step::table::Table;
-use hactl::transport::hcloud::{FloatingIp, Member, Resource as _};
+use hactl::transport::hcloud::{FloatingIp, Resource as _, Server};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Job, told};
@@ -40,7 +40,7 @@ fn with_servers(runbook: &str) -> (Bench, [i64; 2]) {
     let bench = Bench::new(runbook);
     let servers = ["web-1", "web-2"].map(|name| {
         let body = json!({ "name": name, "server_type": "cx23", "image": "debian-13", "location": "hel1" });
-        bench.foreign::<Member>(name, body).head().id
+        bench.foreign::<Server>(name, body).head().id
     });
     (bench, servers)
 }

@@ -11,7 +11,7 @@ use hactl::lab::cloud::{Fault, FaultKind};
 use hactl::plan::Outlook;
 use hactl::runbook::load;
 use hactl::step::table::Table;
-use hactl::transport::hcloud::{Firewall, Member, Network, SshKey};
+use hactl::transport::hcloud::{Firewall, Network, Server, SshKey};
 use serde_json::json;
 
 use crate::bench::{Bench, Job, faults, killed_at_each_call, told};
@@ -200,7 +200,7 @@ fn what_others_would_lose_is_not_deleted() {
         body[key] = if many { json!([made.id]) } else { json!(made.id) };
         let client = bench.client();
         let wait = |actions| bench.runtime.block_on(client.wait(actions, |_: &str| {})).unwrap();
-        let (theirs, actions) = bench.runtime.block_on(client.create::<Member>("theirs", body)).unwrap();
+        let (theirs, actions) = bench.runtime.block_on(client.create::<Server>("theirs", body)).unwrap();
         wait(actions);
 
         bench.cloud.forget_requests();

@@ -11,7 +11,7 @@ use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
 use crate::step::common::{output, recall, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
-use crate::transport::hcloud::{FloatingIp, Member, Resource as _};
+use crate::transport::hcloud::{FloatingIp, Resource as _, Server};
 
 /// Lets a floating IP lead to a server. The server answers to it only once its system has the address:
 /// `floating_ip_address` does that.
@@ -69,7 +69,7 @@ impl StepKind for HcloudAssignFloatingIp {
         if let Some(running) = super::running(&cloud, &found).await? {
             return Ok(Observed::Running(running));
         }
-        let server = cloud.find::<Member>(self.server.as_str()).await?.map(|server| server.head().id);
+        let server = cloud.find::<Server>(self.server.as_str()).await?.map(|server| server.head().id);
         let change = match (found.server, server) {
             (Some(now), Some(wanted)) if now == wanted => return Ok(Observed::Applied(outputs_of(&found)?)),
             (Some(now), _) => self.change(&format!("leads to the server number {now} now"), &cloud),
@@ -81,7 +81,7 @@ impl StepKind for HcloudAssignFloatingIp {
 
     async fn apply(&self, hands: &Hands<'_>) -> Result<Outputs, Failure> {
         let cloud = hands.hcloud().await?;
-        let server: Member = super::there(&cloud, &self.server).await.map_err(Failure::NotStarted)?;
+        let server: Server = super::there(&cloud, &self.server).await.map_err(Failure::NotStarted)?;
         let ip: FloatingIp = super::there(&cloud, &self.floating_ip).await.map_err(Failure::NotStarted)?;
         let id = server.head().id;
         let ip = cloud.bring(&ip, "assign", &json!({ "server": id }), |now| now.server == Some(id)).await?;
@@ -90,7 +90,7 @@ impl StepKind for HcloudAssignFloatingIp {
 
     async fn verify(&self, trial: &Trial<'_>) -> Result<Evidence> {
         let cloud = trial.hcloud().await?;
-        let server: Member = super::there(&cloud, &self.server).await?;
+        let server: Server = super::there(&cloud, &self.server).await?;
         let found: FloatingIp = super::there(&cloud, &self.floating_ip).await?;
         let (name, ip) = (&self.floating_ip, &found.ip);
         if found.server != Some(server.head().id) {
@@ -107,13 +107,13 @@ impl StepKind for HcloudAssignFloatingIp {
         let Some(stood) = stood else { return Ok(()) };
         let cloud = hands.hcloud().await?;
         let Some(ip) = still(&cloud, &stood, &self.floating_ip).await? else { return Ok(()) };
-        let server = cloud.wait_for::<Member>(self.server.as_str()).await?.map(|server| server.head().id);
+        let server = cloud.wait_for::<Server>(self.server.as_str()).await?.map(|server| server.head().id);
         // Somebody has moved it on since: that is not ours to undo.
         if ip.server != server {
             return Ok(());
         }
         let was = match stood.was {
-            Some(id) => cloud.get::<Member>(id).await?,
+            Some(id) => cloud.get::<Server>(id).await?,
             None => None,
         };
         match was.map(|server| server.head().id) {

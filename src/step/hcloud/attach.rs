@@ -136,7 +136,7 @@ impl StepKind for HcloudAttach {
                 None => return Ok(()),
             },
         };
-        let gone = |now: &Server| now.address_in(network).is_none();
+        let gone = |now: &Server| !now.is_in(network);
         cloud.bring(&server, "detach_from_network", &json!({ "network": network }), gone).await.map(drop)
     }
 }

@@ -11,7 +11,7 @@ use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, Outputs};
 use crate::step::common::{recall, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, Scope, StepKind, WayBack};
-use crate::transport::hcloud::{LoadBalancer, Member, Resource as _, TargetSeen};
+use crate::transport::hcloud::{LoadBalancer, Resource as _, Server, TargetSeen};
 
 /// Makes a server, or an address outside the cloud, a target of a load balancer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,7 +230,7 @@ impl HcloudBalancerTarget {
     async fn known(&self, cloud: &HcloudView) -> Result<Option<Known>> {
         Ok(match &self.target {
             Target::Server { name, by } => {
-                let server = cloud.find::<Member>(name.as_str()).await?;
+                let server = cloud.find::<Server>(name.as_str()).await?;
                 server.map(|server| Known::Server(server.head().id, *by))
             }
             Target::Ip(ip) => Some(Known::Ip(ip.clone())),
@@ -240,7 +240,7 @@ impl HcloudBalancerTarget {
     /// The same, for a server that must be there by now.
     async fn there(&self, cloud: &HcloudView) -> Result<Known> {
         if let Target::Server { name, .. } = &self.target {
-            cloud.wait_for::<Member>(name.as_str()).await?;
+            cloud.wait_for::<Server>(name.as_str()).await?;
         }
         let missing = || {
             let text = format!("there is no target {} in the project", self.words());

@@ -11,7 +11,7 @@ use crate::access::hcloud::HcloudView;
 use crate::diagnostic::Result;
 use crate::step::Findings;
 use crate::step::common::{unverified, wait_for};
-use crate::transport::hcloud::{HealthSeen, LoadBalancer, Member, Priced, Resource as _, TargetSeen};
+use crate::transport::hcloud::{HealthSeen, LoadBalancer, Priced, Resource as _, Server, TargetSeen};
 
 /// Between two looks at the health of targets.
 const LOOK: Duration = Duration::from_secs(2);
@@ -97,7 +97,7 @@ pub(super) async fn health(
     wanted: Health,
     chosen: impl Fn(&TargetSeen, &HealthSeen) -> bool,
 ) -> Result<Vec<String>> {
-    let servers = cloud.list::<Member>(&[]).await?;
+    let servers = cloud.list::<Server>(&[]).await?;
     let names: BTreeMap<i64, &str> = servers.iter().map(|s| (s.head().id, s.head().name.as_str())).collect();
     let seen = |now: &LoadBalancer| -> Vec<(String, bool)> {
         let pairs = now.targets.iter().flat_map(|t| t.health_status.iter().map(move |h| (t, h)));
@@ -143,7 +143,7 @@ fn fact((target, health): (&TargetSeen, &HealthSeen), names: &BTreeMap<i64, &str
     let name = target.server.and_then(|server| names.get(&server.id));
     let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
     let (port, status) = (health.listen_port, &health.status);
-    (format!("the API reports {}{name} as {status} for port {port}", target.words()), status == "healthy")
+    (format!("the API reports {target}{name} as {status} for port {port}"), status == "healthy")
 }
 
 /// As long as the slowest health check may take to change its mind.

@@ -164,7 +164,8 @@ impl StepKind for HcloudFloatingIp {
         let mut evidence = Evidence::facts([
             format!(
                 "the floating IP {name} (number {id}) is {} in {}{protected}",
-                found.ip, found.home_location.name
+                found.ip,
+                found.home_location.word()
             ),
             super::made_by(&cloud, found.head()),
         ]);
@@ -208,7 +209,7 @@ pub(super) async fn still<T>(
 
 impl HcloudFloatingIp {
     fn fits(&self, found: &FloatingIp) -> bool {
-        found.kind == "ipv4" && found.home_location.name == self.location
+        found.kind == "ipv4" && found.home_location.word() == self.location
     }
 
     fn is(&self, found: &FloatingIp) -> bool {
@@ -224,7 +225,7 @@ impl HcloudFloatingIp {
             self.name,
             found.head().id,
             found.kind,
-            found.home_location.name,
+            found.home_location.word(),
             self.location
         )
     }

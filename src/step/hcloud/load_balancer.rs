@@ -206,7 +206,7 @@ impl StepKind for HcloudLoadBalancer {
                 "the load balancer {} (number {}) is a {place}, at {}{inside}",
                 self.name,
                 found.head().id,
-                found.public_net.ipv4.ip.as_deref().unwrap_or("no public address"),
+                found.public_net.ipv4().unwrap_or("no public address"),
             ),
             super::made_by(&cloud, found.head()),
         ]);
@@ -245,7 +245,7 @@ impl HcloudLoadBalancer {
     /// What cannot be changed and is not as the step says.
     async fn differs(&self, cloud: &HcloudView, found: &LoadBalancer) -> Result<Option<String>> {
         let is = |kind: &str, place: &str, algorithm: &str| format!("{kind} in {place}, {algorithm}");
-        let now = is(&found.load_balancer_type.name, &found.location.name, &found.algorithm.kind);
+        let now = is(found.load_balancer_type.word(), found.location.word(), &found.algorithm.kind);
         let wanted = is(&self.kind, &self.location, self.algorithm.word());
         let head = found.head();
         let but = |is: &str, not: &str| {
@@ -270,8 +270,8 @@ impl HcloudLoadBalancer {
 
     fn outputs_of(&self, found: &LoadBalancer) -> Result<Outputs> {
         let mut outputs = super::outputs(found.head())?;
-        let public = found.public_net.ipv4.ip.clone().unwrap_or_default();
-        outputs.insert(output("ipv4")?, OutputValue::String(public));
+        let public = found.public_net.ipv4().unwrap_or_default();
+        outputs.insert(output("ipv4")?, OutputValue::String(public.to_owned()));
         if self.network.is_some() {
             let inside = found.private_net.first().and_then(|net| net.ip.clone()).unwrap_or_default();
             outputs.insert(output("private-address")?, OutputValue::String(inside));

@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
 use crate::step::common::{output, unverified, wait_for};
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
-use crate::transport::hcloud::{Firewall, Network, PlacementGroup, Server, SshKey};
+use crate::transport::hcloud::{Firewall, Named, Network, PlacementGroup, Server, SshKey};
 use crate::transport::ssh::host_key::HostKey;
 use crate::workspace::Host;
 
@@ -450,12 +450,10 @@ impl HcloudServer {
 
     /// What cannot be changed and is not as it was asked for.
     fn differs(&self, found: &Server) -> Option<String> {
-        let named = |named: Option<&crate::transport::hcloud::NamedPart>| {
-            named.and_then(|it| it.name.clone()).unwrap_or_else(|| "none".to_owned())
-        };
-        let kind = named(Some(&found.server_type));
-        let (image, location) = (named(found.image.as_ref()), named(found.location.as_ref()));
-        let group = named(found.placement_group.as_ref());
+        let named = |named: &Option<Named>| named.as_ref().map_or("none", Named::word).to_owned();
+        let kind = found.server_type.word();
+        let (image, location) = (named(&found.image), named(&found.location));
+        let group = named(&found.placement_group);
         let is =
             |wanted: &Option<ObjectName>, is: &str| wanted.as_ref().is_none_or(|name| name.as_str() == is);
         let mut wrong = Vec::new();
@@ -499,7 +497,8 @@ impl HcloudServer {
         let mut all = vec![found.server_type.name.clone().unwrap_or_default()];
         all.extend(found.location.as_ref().and_then(|it| it.name.clone()).map(|name| format!("in {name}")));
         all.extend(found.ipv4().map(|ip| format!("public address {ip}")));
-        all.extend(found.private_net.iter().map(|net| format!("private address {}", net.ip)));
+        let private = found.private_net.iter().filter_map(|net| net.ip.as_deref());
+        all.extend(private.map(|ip| format!("private address {ip}")));
         all.extend(
             found.placement_group.as_ref().and_then(|it| it.name.clone()).map(|it| format!("spread by {it}")),
         );

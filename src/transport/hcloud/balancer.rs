@@ -2,9 +2,12 @@
 //!
 //! Invariant: as in [`super::model`]: a new word in one never makes a list unreadable.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use super::model::{Head, Resource};
+use super::model::Head;
+use super::parts::{Address, Named, Numbered, PrivateNet, PublicNet};
 
 /// A load balancer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -31,59 +34,12 @@ pub struct LoadBalancer {
     pub targets: Vec<TargetSeen>,
 }
 
-impl Resource for LoadBalancer {
-    const MANY: &'static str = "load_balancers";
-    const ONE: &'static str = "load_balancer";
-    const WORDS: &'static str = "load balancer";
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn used_by(&self) -> Vec<String> {
-        self.targets.iter().map(|target| format!("its target {}", target.words())).collect()
-    }
-}
-
-/// An entry of a catalogue, by name.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Named {
-    /// The name.
-    pub name: String,
-}
-
 /// How a load balancer chooses a target.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct AlgorithmSeen {
     /// Such as `round_robin`.
     #[serde(rename = "type")]
     pub kind: String,
-}
-
-/// How something is reached from outside.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct PublicNet {
-    /// Its IPv4 address.
-    #[serde(default)]
-    pub ipv4: Address,
-}
-
-/// An address, where there is one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Address {
-    /// As text.
-    #[serde(default)]
-    pub ip: Option<String>,
-}
-
-/// A network that something is in.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct PrivateNet {
-    /// Its number.
-    pub network: i64,
-    /// The address there.
-    #[serde(default)]
-    pub ip: Option<String>,
 }
 
 /// A service of a load balancer; it can be sent back as it is.
@@ -163,13 +119,6 @@ pub struct TargetSeen {
     pub health_status: Vec<HealthSeen>,
 }
 
-/// An object, by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Numbered {
-    /// The number.
-    pub id: i64,
-}
-
 /// How a target is, as far as one service goes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct HealthSeen {
@@ -181,39 +130,12 @@ pub struct HealthSeen {
     pub status: String,
 }
 
-impl TargetSeen {
-    /// What it is, in words.
-    #[must_use]
-    pub fn words(&self) -> String {
+impl fmt::Display for TargetSeen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.server, &self.ip) {
-            (Some(server), _) => format!("server {}", server.id),
-            (None, Some(Address { ip: Some(ip) })) => ip.clone(),
-            (None, Some(Address { ip: None }) | None) => self.kind.clone(),
+            (Some(server), _) => write!(f, "server {}", server.id),
+            (None, Some(Address { ip: Some(ip) })) => f.write_str(ip),
+            (None, Some(Address { ip: None }) | None) => f.write_str(&self.kind),
         }
-    }
-}
-
-/// A server, as far as what leads to it needs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Member {
-    /// What every object has.
-    #[serde(flatten)]
-    pub head: Head,
-    /// The networks that it is in.
-    #[serde(default)]
-    pub private_net: Vec<PrivateNet>,
-}
-
-impl Resource for Member {
-    const MANY: &'static str = "servers";
-    const ONE: &'static str = "server";
-    const WORDS: &'static str = "server";
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn used_by(&self) -> Vec<String> {
-        Vec::new()
     }
 }

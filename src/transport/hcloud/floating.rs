@@ -2,9 +2,8 @@
 
 use serde::Deserialize;
 
-use super::balancer::Named;
-use super::model::{Head, Resource};
-use super::server::Protection;
+use super::model::Head;
+use super::parts::{Named, Protection};
 
 /// A floating IP.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -25,18 +24,4 @@ pub struct FloatingIp {
     /// What cannot be done with it.
     #[serde(default)]
     pub protection: Protection,
-}
-
-impl Resource for FloatingIp {
-    const MANY: &'static str = "floating_ips";
-    const ONE: &'static str = "floating_ip";
-    const WORDS: &'static str = "floating IP";
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn used_by(&self) -> Vec<String> {
-        self.server.iter().map(|id| format!("server {id}")).collect()
-    }
 }

@@ -16,6 +16,7 @@ mod exchange;
 mod floating;
 mod model;
 mod pace;
+mod parts;
 mod pricing;
 mod server;
 
@@ -27,20 +28,16 @@ use serde_json::Value;
 
 pub use self::action::{Action, ActionError};
 pub use self::balancer::{
-    Address, AlgorithmSeen, CheckHttpSeen, CheckSeen, HealthSeen, LoadBalancer, Member, Named, Numbered,
-    PrivateNet, PublicNet, ServiceSeen, TargetSeen,
+    AlgorithmSeen, CheckHttpSeen, CheckSeen, HealthSeen, LoadBalancer, ServiceSeen, TargetSeen,
 };
 pub(crate) use self::connect::is_private;
 pub use self::floating::FloatingIp;
 pub use self::model::{
-    Actions, AppliedTo, Firewall, Head, Network, PlacementGroup, Resource, RuleSeen, ServerNumber, SshKey,
-    SubnetSeen,
+    Actions, AppliedTo, Firewall, Head, Network, PlacementGroup, Resource, RuleSeen, SshKey, SubnetSeen,
 };
-pub use self::server::{
-    FirewallOn, Ip, NamedPart, OfferedAt, Protection, Server, ServerPrivateNet, ServerPublicNet, ServerType,
-};
-
-pub use self::pricing::{MaybePublic, Price, PriceAt, PriceList, Priced, ServerCosting};
+pub use self::parts::{Address, FirewallOn, Named, Numbered, PrivateNet, Protection, PublicNet};
+pub use self::pricing::{Price, PriceAt, PriceList, Priced};
+pub use self::server::{OfferedAt, Server, ServerType};
 
 use self::answer::Doing;
 use self::exchange::Request;

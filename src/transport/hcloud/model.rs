@@ -9,6 +9,11 @@ use std::fmt::Debug;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::balancer::LoadBalancer;
+use super::floating::FloatingIp;
+use super::parts::Numbered;
+use super::server::{Server, ServerType};
+
 /// What every object has.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Head {
@@ -50,7 +55,7 @@ pub enum Actions {
 
 macro_rules! resources {
     ($($name:ident = $many:literal, $one:literal, $words:literal, $actions:ident,
-        [$($users:ident: $user:literal),*];)*) => {$(
+        [$($($users:ident).+: $user:literal),*];)*) => {$(
         impl Resource for $name {
             const MANY: &'static str = $many;
             const ONE: &'static str = $one;
@@ -61,7 +66,7 @@ macro_rules! resources {
             }
             fn used_by(&self) -> Vec<String> {
                 let all: &[Vec<String>] =
-                    &[$(self.$users.iter().map(|id| format!("{} {id}", $user)).collect()),*];
+                    &[$(self.$($users).+.iter().map(|one| format!("{} {one}", $user)).collect()),*];
                 all.concat()
             }
         }
@@ -70,8 +75,13 @@ macro_rules! resources {
 
 resources! {
     Firewall = "firewalls", "firewall", "firewall", Some, [];
+    FloatingIp = "floating_ips", "floating_ip", "floating IP", Some, [server: "server"];
+    LoadBalancer = "load_balancers", "load_balancer", "load balancer", Some, [targets: "its target"];
     Network = "networks", "network", "network", Some, [servers: "server", load_balancers: "load balancer"];
     PlacementGroup = "placement_groups", "placement_group", "placement group", Never, [servers: "server"];
+    Server = "servers", "server", "server", Some,
+        [load_balancers: "load balancer", public_net.floating_ips: "floating IP"];
+    ServerType = "server_types", "server_type", "server type", Some, [];
     SshKey = "ssh_keys", "ssh_key", "SSH key", Never, [];
 }
 
@@ -157,14 +167,7 @@ impl Firewall {
 pub struct AppliedTo {
     /// The server, where it is one.
     #[serde(default)]
-    pub server: Option<ServerNumber>,
-}
-
-/// A server, by number alone.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct ServerNumber {
-    /// The number.
-    pub id: i64,
+    pub server: Option<Numbered>,
 }
 
 /// A rule of a firewall, as the API shows it; it can be sent back as it is.

@@ -1,12 +1,10 @@
-//! The price list of the cloud, and what of a project costs by it.
+//! The price list of the cloud.
 
 use serde::Deserialize;
 
 use super::HcloudClient;
 use super::answer::Doing;
-use super::balancer::{Address, Named};
 use super::exchange::Request;
-use super::model::{Head, Resource};
 use crate::diagnostic::Result;
 
 /// The price list, as far as hactl orders anything.
@@ -55,43 +53,6 @@ pub struct Price {
     pub net: String,
     /// With it.
     pub gross: String,
-}
-
-/// A server, as far as its price goes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct ServerCosting {
-    /// What every object has.
-    #[serde(flatten)]
-    pub head: Head,
-    /// Its type.
-    pub server_type: Named,
-    /// Where it stands.
-    pub location: Named,
-    /// Whether it has a public address.
-    #[serde(default)]
-    pub public_net: MaybePublic,
-}
-
-/// The public addresses of a server, where it has any.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct MaybePublic {
-    /// The IPv4 address.
-    #[serde(default)]
-    pub ipv4: Option<Address>,
-}
-
-impl Resource for ServerCosting {
-    const MANY: &'static str = "servers";
-    const ONE: &'static str = "server";
-    const WORDS: &'static str = "server";
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn used_by(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 impl HcloudClient {
