@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::ObjectName;
+use super::{ObjectName, Undoing};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, Outputs};
@@ -45,10 +45,8 @@ impl StepKind for HcloudApplyFirewall {
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
         let mut findings = Findings::default();
         let cloud = view.hcloud().await?;
-        let server = super::seen::<Server>(&cloud, &self.server).await?;
-        let firewall = super::seen::<Firewall>(&cloud, &self.firewall).await?;
-        super::note_missing(&mut findings, &self.server, server.as_ref());
-        super::note_missing(&mut findings, &self.firewall, firewall.as_ref());
+        super::seen_or_noted::<Server>(&cloud, &self.server, &mut findings).await?;
+        super::seen_or_noted::<Firewall>(&cloud, &self.firewall, &mut findings).await?;
         Ok(findings)
     }
 
@@ -105,10 +103,8 @@ impl StepKind for HcloudApplyFirewall {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let Some(stood) = super::stood_before::<Option<i64>>(hands)? else { return Ok(()) };
-        let cloud = hands.hcloud().await?;
-        let still = super::still::<Server, _>(&cloud, &stood, &self.server).await;
-        let Some(server) = still.map_err(Failure::NotStarted)? else { return Ok(()) };
+        let undoing = super::to_undo::<Server, Option<i64>>(hands, &self.server).await?;
+        let Some(Undoing { cloud, stood, object: server }) = undoing else { return Ok(()) };
         let firewall = match stood.was.flatten() {
             Some(id) => cloud.get::<Firewall>(id).await,
             None => super::seen::<Firewall>(&cloud, &self.firewall).await,

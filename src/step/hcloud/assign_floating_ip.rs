@@ -3,13 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::floating_ip::still;
-use super::{Adopt, ObjectName, Stood};
+use super::{Adopt, ObjectName, Undoing};
 use crate::access::hcloud::HcloudView;
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
-use crate::step::common::{output, recall, unverified};
+use crate::step::common::{output, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{FloatingIp, Resource as _, Server};
 
@@ -103,10 +102,8 @@ impl StepKind for HcloudAssignFloatingIp {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let stood: Option<Stood<i64>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-        let Some(stood) = stood else { return Ok(()) };
-        let cloud = hands.hcloud().await?;
-        let Some(ip) = still(&cloud, &stood, &self.floating_ip).await? else { return Ok(()) };
+        let undoing = super::to_undo::<FloatingIp, i64>(hands, &self.floating_ip).await?;
+        let Some(Undoing { cloud, stood, object: ip }) = undoing else { return Ok(()) };
         let server = cloud.wait_for::<Server>(self.server.as_str()).await?.map(|server| server.head().id);
         // Somebody has moved it on since: that is not ours to undo.
         if ip.server != server {

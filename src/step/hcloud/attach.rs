@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::ObjectName;
+use super::{ObjectName, Undoing};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
@@ -54,10 +54,8 @@ impl StepKind for HcloudAttach {
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
         let mut findings = Findings::default();
         let cloud = view.hcloud().await?;
-        let server = super::seen::<Server>(&cloud, &self.server).await?;
-        let network = super::seen::<Network>(&cloud, &self.network).await?;
-        super::note_missing(&mut findings, &self.server, server.as_ref());
-        super::note_missing(&mut findings, &self.network, network.as_ref());
+        let server = super::seen_or_noted::<Server>(&cloud, &self.server, &mut findings).await?;
+        let network = super::seen_or_noted::<Network>(&cloud, &self.network, &mut findings).await?;
         if let Some(other) = server.zip(network).and_then(|(server, network)| self.differs(&server, &network))
         {
             findings.block(other);
@@ -125,10 +123,8 @@ impl StepKind for HcloudAttach {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let Some(stood) = super::stood_before::<Option<i64>>(hands)? else { return Ok(()) };
-        let cloud = hands.hcloud().await?;
-        let still = super::still::<Server, _>(&cloud, &stood, &self.server).await;
-        let Some(server) = still.map_err(Failure::NotStarted)? else { return Ok(()) };
+        let undoing = super::to_undo::<Server, Option<i64>>(hands, &self.server).await?;
+        let Some(Undoing { cloud, stood, object: server }) = undoing else { return Ok(()) };
         let network = match stood.was.flatten() {
             Some(id) => id,
             None => match super::seen::<Network>(&cloud, &self.network).await.map_err(Failure::NotStarted)? {

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::balancing::{self, Health};
-use super::{Adopt, ObjectName, Stood};
+use super::{Adopt, ObjectName, Undoing};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, Outputs};
-use crate::step::common::{changed_lines, recall, unverified};
+use crate::step::common::{changed_lines, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{CheckHttpSeen, CheckSeen, LoadBalancer, Resource as _, ServiceSeen};
 
@@ -218,7 +218,7 @@ impl StepKind for HcloudBalancerService {
     async fn observe(&self, view: &View<'_>, _before: Option<&Before>) -> Result<Observed> {
         let cloud = view.hcloud().await?;
         let wanted = lines(&self.wanted());
-        let found = balancing::usable(&cloud, &self.balancer, self.adopt).await?;
+        let found = super::usable::<LoadBalancer>(&cloud, &self.balancer, self.adopt).await?;
         let was = found.as_ref().and_then(|balancer| on(balancer, self.listen_port)).cloned();
         let details = changed_lines(&was.as_ref().map(lines).unwrap_or_default(), &wanted);
         let Some(found) = found else {
@@ -246,8 +246,7 @@ impl StepKind for HcloudBalancerService {
 
     async fn apply(&self, hands: &Hands<'_>) -> Result<Outputs, Failure> {
         let cloud = hands.hcloud().await?;
-        let balancer = balancing::there(&cloud, &self.balancer, self.adopt).await;
-        let balancer = balancer.map_err(Failure::NotStarted)?;
+        let balancer: LoadBalancer = super::usable_by_now(&cloud, &self.balancer, self.adopt).await?;
         let wanted = self.wanted();
         let action = match on(&balancer, self.listen_port) {
             Some(_) => "update_service",
@@ -283,10 +282,8 @@ impl StepKind for HcloudBalancerService {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let stood: Option<Stood<ServiceSeen>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-        let Some(stood) = stood else { return Ok(()) };
-        let cloud = hands.hcloud().await?;
-        let Some(balancer) = balancing::still(&cloud, &stood, &self.balancer).await? else { return Ok(()) };
+        let undoing = super::to_undo::<LoadBalancer, ServiceSeen>(hands, &self.balancer).await?;
+        let Some(Undoing { cloud, stood, object: balancer }) = undoing else { return Ok(()) };
         match stood.was {
             None => {
                 let gone = |now: &LoadBalancer| on(now, self.listen_port).is_none();

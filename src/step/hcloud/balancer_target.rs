@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::balancing::{self, Health};
-use super::{Adopt, ObjectName, Stood};
+use super::{Adopt, ObjectName, Undoing};
 use crate::access::hcloud::HcloudView;
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, Outputs};
-use crate::step::common::{recall, unverified};
+use crate::step::common::unverified;
 use crate::step::{Effect, Evidence, Failure, Findings, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{LoadBalancer, Resource as _, Server, TargetSeen};
 
@@ -164,7 +164,7 @@ impl StepKind for HcloudBalancerTarget {
             summary: format!("make {} a target of the load balancer {}", self.words(), self.balancer),
             details: vec![format!("at {}", cloud.endpoint())],
         };
-        let Some(balancer) = balancing::usable(&cloud, &self.balancer, self.adopt).await? else {
+        let Some(balancer) = super::usable::<LoadBalancer>(&cloud, &self.balancer, self.adopt).await? else {
             return Ok(Observed::NotApplied { change, before: super::nothing_stood(&cloud)? });
         };
         if let Some(running) = super::running(&cloud, &balancer).await? {
@@ -185,8 +185,7 @@ impl StepKind for HcloudBalancerTarget {
     async fn apply(&self, hands: &Hands<'_>) -> Result<Outputs, Failure> {
         let cloud = hands.hcloud().await?;
         let known = self.there(&cloud).await.map_err(Failure::NotStarted)?;
-        let balancer = balancing::there(&cloud, &self.balancer, self.adopt).await;
-        let balancer = balancer.map_err(Failure::NotStarted)?;
+        let balancer: LoadBalancer = super::usable_by_now(&cloud, &self.balancer, self.adopt).await?;
         let is_one = |now: &LoadBalancer| now.targets.iter().any(|seen| known.is(seen));
         cloud.bring(&balancer, "add_target", &known.adding(), is_one).await?;
         Ok(Outputs::new())
@@ -206,10 +205,8 @@ impl StepKind for HcloudBalancerTarget {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let stood: Option<Stood<()>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-        let Some(stood) = stood else { return Ok(()) };
-        let cloud = hands.hcloud().await?;
-        let Some(balancer) = balancing::still(&cloud, &stood, &self.balancer).await? else { return Ok(()) };
+        let undoing = super::to_undo::<LoadBalancer, ()>(hands, &self.balancer).await?;
+        let Some(Undoing { cloud, object: balancer, .. }) = undoing else { return Ok(()) };
         // A server that is gone is no target any more.
         let Some(known) = self.known(&cloud).await? else { return Ok(()) };
         let gone = |now: &LoadBalancer| !now.targets.iter().any(|seen| known.is(seen));

@@ -1,12 +1,10 @@
-//! What the parts of a load balancer have in common: the balancer itself, read fresh, and the health that the API
-//! reports.
+//! What the parts of a load balancer have in common: whether they can be ordered, and the health that the API reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Adopt, ObjectName, Stood};
 use crate::access::hcloud::HcloudView;
 use crate::diagnostic::Result;
 use crate::step::Findings;
@@ -46,45 +44,6 @@ pub(super) fn offered(kinds: &[Priced], what: &str, kind: &str, location: &str) 
         findings.block(format!("the cloud's price list has no {what} {kind} in {location}; {instead}"));
     }
     findings
-}
-
-/// The load balancer of this name, read by its number: a list may be some seconds old.
-pub(super) async fn named(cloud: &HcloudView, name: &ObjectName) -> Result<Option<LoadBalancer>> {
-    match cloud.wait_for::<LoadBalancer>(name.as_str()).await? {
-        Some(listed) => cloud.get(listed.head().id).await,
-        None => Ok(None),
-    }
-}
-
-/// The load balancer that stood before the first intent, where it is still there; the one of this name, where none stood.
-pub(super) async fn still<T>(
-    cloud: &HcloudView,
-    stood: &Stood<T>,
-    name: &ObjectName,
-) -> Result<Option<LoadBalancer>> {
-    match stood.id {
-        Some(id) => cloud.get(id).await,
-        None => named(cloud, name).await,
-    }
-}
-
-/// The load balancer that a step adds something to, where it is there and may be used; read by its number.
-pub(super) async fn usable(
-    cloud: &HcloudView,
-    name: &ObjectName,
-    adopt: Adopt,
-) -> Result<Option<LoadBalancer>> {
-    match super::usable::<LoadBalancer>(cloud, name, adopt).await? {
-        Some(listed) => cloud.get(listed.head().id).await,
-        None => Ok(None),
-    }
-}
-
-/// The same, of one that must be there by now.
-pub(super) async fn there(cloud: &HcloudView, name: &ObjectName, adopt: Adopt) -> Result<LoadBalancer> {
-    let found: LoadBalancer = super::there(cloud, name).await?;
-    // Whether it may be used was seen before the intent; who it belongs to may have changed since.
-    Ok(usable(cloud, name, adopt).await?.unwrap_or(found))
 }
 
 /// What the API reports of the chosen targets and services, one fact each.

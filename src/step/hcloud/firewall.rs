@@ -6,11 +6,11 @@ use hcloud::models::{CreateFirewallRequest, Rule as RuleRequest, rule};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Adopt, Existed, ObjectName, Stood};
+use super::{Adopt, ObjectName, Undoing};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, Outputs};
-use crate::step::common::{changed_lines, recall, unverified};
+use crate::step::common::{changed_lines, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{Firewall, Resource as _, RuleSeen};
 
@@ -327,23 +327,15 @@ impl StepKind for HcloudFirewall {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let stood: Option<Stood<Vec<RuleSeen>>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-        let Some(stood) = stood else { return Ok(()) };
-        match stood.existed {
-            Existed::No => super::take_back::<Firewall>(hands, &self.name).await,
-            Existed::Yes => {
-                let was = stood.was.as_ref().ok_or_else(|| {
-                    let text = "the journal does not say what the firewall's rules were";
-                    Failure::NotStarted(Error::new(codes::INTERNAL, text))
-                })?;
-                let cloud = hands.hcloud().await?;
-                let still = super::still::<Firewall, _>(&cloud, &stood, &self.name).await;
-                let Some(firewall) = still.map_err(Failure::NotStarted)? else { return Ok(()) };
-                let lines = sorted(was.iter().map(seen_line).collect());
-                let restored = |now: &Firewall| sorted(now.rules.iter().map(seen_line).collect()) == lines;
-                cloud.bring(&firewall, "set_rules", &json!({ "rules": was }), restored).await.map(drop)
-            }
-        }
+        let restoring = super::to_restore::<Firewall, Vec<RuleSeen>>(hands, &self.name).await?;
+        let Some(Undoing { cloud, stood, object: firewall }) = restoring else { return Ok(()) };
+        let was = stood.was.ok_or_else(|| {
+            let text = "the journal does not say what the firewall's rules were";
+            Failure::NotStarted(Error::new(codes::INTERNAL, text))
+        })?;
+        let lines = sorted(was.iter().map(seen_line).collect());
+        let restored = |now: &Firewall| sorted(now.rules.iter().map(seen_line).collect()) == lines;
+        cloud.bring(&firewall, "set_rules", &json!({ "rules": was }), restored).await.map(drop)
     }
 }
 

@@ -4,13 +4,12 @@ use hcloud::models::{CreateFloatingIpRequest, IpType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Adopt, Existed, ObjectName, Stood};
-use crate::access::hcloud::HcloudView;
+use super::{Adopt, Existed, ObjectName, Undoing};
 use crate::access::{Hands, Trial, View};
 use crate::costs::{Item, Order};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
-use crate::step::common::{output, recall, unverified};
+use crate::step::common::{output, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{FloatingIp, Resource as _};
 
@@ -174,10 +173,8 @@ impl StepKind for HcloudFloatingIp {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let stood: Option<Stood<()>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-        let Some(stood) = stood else { return Ok(()) };
-        let cloud = hands.hcloud().await?;
-        let Some(ip) = still(&cloud, &stood, &self.name).await? else { return Ok(()) };
+        let undoing = super::to_undo::<FloatingIp, ()>(hands, &self.name).await?;
+        let Some(Undoing { cloud, stood, object: ip }) = undoing else { return Ok(()) };
         // Only where it will be deleted, or was not protected before.
         let ours = cloud.may_unmake(&ip);
         if matches!(stood.existed, Existed::Yes) || ours {
@@ -188,22 +185,6 @@ impl StepKind for HcloudFloatingIp {
             Existed::No => super::take_back::<FloatingIp>(hands, &self.name).await,
             Existed::Yes => Ok(()),
         }
-    }
-}
-
-/// The floating IP that stood before the first intent, where it is still there; the one of this name, where none stood.
-/// Read by its number: a list may be some seconds old.
-pub(super) async fn still<T>(
-    cloud: &HcloudView,
-    stood: &Stood<T>,
-    name: &ObjectName,
-) -> Result<Option<FloatingIp>> {
-    if let Some(id) = stood.id {
-        return cloud.get(id).await;
-    }
-    match cloud.wait_for::<FloatingIp>(name.as_str()).await? {
-        Some(listed) => cloud.get(listed.head().id).await,
-        None => Ok(None),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::ObjectName;
+use super::{ObjectName, Undoing};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::{Error, Result, codes};
 use crate::journal::record::{Before, Change, Observed, Outputs};
@@ -56,10 +56,8 @@ impl StepKind for HcloudJoinGroup {
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
         let mut findings = Findings::default();
         let cloud = view.hcloud().await?;
-        let server = super::seen::<Server>(&cloud, &self.server).await?;
-        let group = super::seen::<PlacementGroup>(&cloud, &self.placement_group).await?;
-        super::note_missing(&mut findings, &self.server, server.as_ref());
-        super::note_missing(&mut findings, &self.placement_group, group.as_ref());
+        let server = super::seen_or_noted::<Server>(&cloud, &self.server, &mut findings).await?;
+        super::seen_or_noted::<PlacementGroup>(&cloud, &self.placement_group, &mut findings).await?;
         if let Some(server) = server.filter(|server| !self.is_in(server)) {
             if let Some(other) = self.differs(&server) {
                 findings.block(other);
@@ -139,10 +137,8 @@ impl StepKind for HcloudJoinGroup {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let Some(stood) = super::stood_before::<()>(hands)? else { return Ok(()) };
-        let cloud = hands.hcloud().await?;
-        let still = super::still::<Server, _>(&cloud, &stood, &self.server).await;
-        let Some(server) = still.map_err(Failure::NotStarted)? else { return Ok(()) };
+        let undoing = super::to_undo::<Server, ()>(hands, &self.server).await?;
+        let Some(Undoing { cloud, object: server, .. }) = undoing else { return Ok(()) };
         let out = |now: &Server| !self.is_in(now);
         cloud.bring(&server, "remove_from_placement_group", &json!({}), out).await.map(drop)
     }

@@ -7,13 +7,13 @@ use hcloud::models::{CreateLoadBalancerRequest, LoadBalancerAlgorithm, load_bala
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Adopt, Existed, ObjectName, Stood};
+use super::{Adopt, ObjectName, Undoing};
 use crate::access::hcloud::HcloudView;
 use crate::access::{Hands, Trial, View};
 use crate::costs::{Item, Order};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
-use crate::step::common::{output, recall, unverified};
+use crate::step::common::{output, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{LoadBalancer, Network, Resource as _};
 
@@ -215,24 +215,13 @@ impl StepKind for HcloudLoadBalancer {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let stood: Option<Stood<()>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-        let Some(stood) = stood else { return Ok(()) };
-        match stood.existed {
-            Existed::No => super::take_back::<LoadBalancer>(hands, &self.name).await,
-            // The load balancer stays; it leaves the network that it was not in.
-            Existed::Yes => {
-                let cloud = hands.hcloud().await?;
-                let Some(balancer) = super::balancing::still(&cloud, &stood, &self.name).await? else {
-                    return Ok(());
-                };
-                let Some(network) = balancer.private_net.first().map(|net| net.network) else {
-                    return Ok(());
-                };
-                let body = json!({ "network": network });
-                let out = |now: &LoadBalancer| now.private_net.is_empty();
-                cloud.bring(&balancer, "detach_from_network", &body, out).await.map(drop)
-            }
-        }
+        let restoring = super::to_restore::<LoadBalancer, ()>(hands, &self.name).await?;
+        // The load balancer stays; it leaves the network that it was not in.
+        let Some(Undoing { cloud, object: balancer, .. }) = restoring else { return Ok(()) };
+        let Some(network) = balancer.private_net.first().map(|net| net.network) else { return Ok(()) };
+        let body = json!({ "network": network });
+        let out = |now: &LoadBalancer| now.private_net.is_empty();
+        cloud.bring(&balancer, "detach_from_network", &body, out).await.map(drop)
     }
 }
 

@@ -138,8 +138,13 @@ enum Existed {
 async fn usable<R: Resource>(cloud: &HcloudView, name: &ObjectName, adopt: Adopt) -> Result<Option<R>> {
     let Some(listed) = cloud.find::<R>(name.as_str()).await? else { return Ok(None) };
     let Some(object) = cloud.get::<R>(listed.head().id).await? else { return Ok(None) };
+    may_use(cloud, object, adopt).map(Some)
+}
+
+/// The object, if the step may use it: this fleet made it, or nobody did and the step adopts it.
+fn may_use<R: Resource>(cloud: &HcloudView, object: R, adopt: Adopt) -> Result<R> {
     match (cloud.owner(object.head()), adopt) {
-        (Owner::Fleet(_), _) | (Owner::Nobody, Adopt::Yes) => Ok(Some(object)),
+        (Owner::Fleet(_), _) | (Owner::Nobody, Adopt::Yes) => Ok(object),
         (owner @ Owner::OtherFleet(_), _) | (owner @ Owner::Nobody, Adopt::No) => {
             Err(not_ours::<R>(object.head(), &owner, Wanted::Used))
         }
@@ -183,10 +188,20 @@ pub(super) async fn there<R: Resource>(cloud: &HcloudView, name: &ObjectName) ->
     cloud.get::<R>(listed.head().id).await?.ok_or_else(missing)
 }
 
+/// The same, of one that is changed. That it may be used was seen before the intent; who it belongs to may have changed
+/// since.
+async fn usable_by_now<R: Resource>(
+    cloud: &HcloudView,
+    name: &ObjectName,
+    adopt: Adopt,
+) -> Result<R, Failure> {
+    let found = there::<R>(cloud, name).await;
+    found.and_then(|found| may_use(cloud, found, adopt)).map_err(Failure::NotStarted)
+}
+
 /// Deletes the object if there was none before the first intent and this very run made it.
 async fn take_back<R: Resource>(hands: &Hands<'_>, name: &ObjectName) -> Result<(), Failure> {
-    let stood: Option<Stood<IgnoredAny>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-    match stood.map(|stood| stood.existed) {
+    match stood_before::<IgnoredAny>(hands)?.map(|stood| stood.existed) {
         Some(Existed::No) => {
             let id = match hands.outputs().get(&output("id").map_err(Failure::NotStarted)?) {
                 Some(OutputValue::Integer(id)) => Some(*id),
@@ -209,15 +224,44 @@ fn stood<T: Serialize>(cloud: &HcloudView, head: &Head, was: Option<T>) -> Resul
     remember(&Stood { existed: Existed::Yes, id: Some(head.id), token: Some(cloud.token()), was })
 }
 
-/// The object that stood before the first intent, where it is still there.
-async fn still<R: Resource, T>(
-    cloud: &HcloudHands,
-    stood: &Stood<T>,
+/// What an undo begins with: the cloud, how it stood before the first intent, and the object itself.
+struct Undoing<R, T> {
+    cloud: HcloudHands,
+    stood: Stood<T>,
+    object: R,
+}
+
+/// What is undone with the object of a step, where it is still there: the one that stood before the first intent; the one
+/// of this name, where none stood. Read by its number: a list may be some seconds old.
+async fn to_undo<R: Resource, T: DeserializeOwned>(
+    hands: &Hands<'_>,
     name: &ObjectName,
-) -> Result<Option<R>> {
-    match stood.id {
-        Some(id) => cloud.get::<R>(id).await,
-        None => cloud.find::<R>(name.as_str()).await,
+) -> Result<Option<Undoing<R, T>>, Failure> {
+    let Some(stood) = stood_before::<T>(hands)? else { return Ok(None) };
+    let cloud = hands.hcloud().await?;
+    let find = async {
+        let id = match stood.id {
+            Some(id) => Some(id),
+            None => cloud.wait_for::<R>(name.as_str()).await?.map(|listed| listed.head().id),
+        };
+        match id {
+            Some(id) => cloud.get::<R>(id).await,
+            None => Ok(None),
+        }
+    };
+    let found = find.await.map_err(Failure::NotStarted)?;
+    Ok(found.map(|object| Undoing { cloud, stood, object }))
+}
+
+/// The same, of an object that the step may have made: then it is deleted, and nothing is left to undo.
+async fn to_restore<R: Resource, T: DeserializeOwned>(
+    hands: &Hands<'_>,
+    name: &ObjectName,
+) -> Result<Option<Undoing<R, T>>, Failure> {
+    match stood_before::<IgnoredAny>(hands)?.map(|stood| stood.existed) {
+        Some(Existed::No) => take_back::<R>(hands, name).await.map(|()| None),
+        Some(Existed::Yes) => to_undo(hands, name).await,
+        None => Ok(None),
     }
 }
 
@@ -240,11 +284,24 @@ async fn needed<R: Resource>(cloud: &HcloudView, name: &ObjectName) -> Result<R>
     })
 }
 
-/// Says of an object that a step wants that it is not there yet.
-fn note_missing<R: Resource>(findings: &mut Findings, name: &ObjectName, found: Option<&R>) {
+/// An object that a step changes without having made it, for its check: where it is not there yet, that is said.
+async fn seen_or_noted<R: Resource>(
+    cloud: &HcloudView,
+    name: &ObjectName,
+    findings: &mut Findings,
+) -> Result<Option<R>> {
+    let found = seen::<R>(cloud, name).await?;
     if found.is_none() {
         findings.note(format!("the {} {name} is not there yet", R::WORDS));
     }
+    Ok(found)
+}
+
+/// What a check of a step finds that changes a server and wants nothing else.
+async fn check_server(view: &View<'_>, name: &ObjectName) -> Result<Findings> {
+    let mut findings = Findings::default();
+    seen_or_noted::<Server>(&view.hcloud().await?, name, &mut findings).await?;
+    Ok(findings)
 }
 
 /// Before the intent, a server that is changed was as `was` says.

@@ -4,12 +4,12 @@ use hcloud::models::{CreateNetworkRequest, Subnet as SubnetRequest, subnet};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Adopt, Existed, ObjectName, Stood};
+use super::{Adopt, ObjectName, Undoing};
 use crate::access::{Hands, Trial, View};
 use crate::cidr::Cidr;
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
-use crate::step::common::{output, recall, unverified};
+use crate::step::common::{output, unverified};
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
 use crate::transport::hcloud::{Network, Resource as _};
 
@@ -140,20 +140,11 @@ impl StepKind for HcloudNetwork {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let stood: Option<Stood<()>> = recall(hands.before()).map_err(Failure::NotStarted)?;
-        let Some(stood) = stood else { return Ok(()) };
-        match stood.existed {
-            Existed::No => super::take_back::<Network>(hands, &self.name).await,
-            // The network stays; the subnet that was not in it goes.
-            Existed::Yes => {
-                let cloud = hands.hcloud().await?;
-                let still = super::still::<Network, _>(&cloud, &stood, &self.name).await;
-                let Some(network) = still.map_err(Failure::NotStarted)? else { return Ok(()) };
-                let body = json!({ "ip_range": self.subnet.to_string() });
-                let gone = |now: &Network| !self.has_subnet(now);
-                cloud.bring(&network, "delete_subnet", &body, gone).await.map(drop)
-            }
-        }
+        let restoring = super::to_restore::<Network, ()>(hands, &self.name).await?;
+        // The network stays; the subnet that was not in it goes.
+        let Some(Undoing { cloud, object: network, .. }) = restoring else { return Ok(()) };
+        let body = json!({ "ip_range": self.subnet.to_string() });
+        cloud.bring(&network, "delete_subnet", &body, |now| !self.has_subnet(now)).await.map(drop)
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::ObjectName;
+use super::{ObjectName, Undoing};
 use crate::access::hcloud::HcloudHands;
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::Result;
@@ -86,10 +86,7 @@ impl StepKind for HcloudPower {
     }
 
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
-        let mut findings = Findings::default();
-        let server = super::seen::<Server>(&view.hcloud().await?, &self.server).await?;
-        super::note_missing(&mut findings, &self.server, server.as_ref());
-        Ok(findings)
+        super::check_server(view, &self.server).await
     }
 
     async fn observe(&self, view: &View<'_>, _before: Option<&Before>) -> Result<Observed> {
@@ -130,10 +127,8 @@ impl StepKind for HcloudPower {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let Some(stood) = super::stood_before::<()>(hands)? else { return Ok(()) };
-        let cloud = hands.hcloud().await?;
-        let still = super::still::<Server, _>(&cloud, &stood, &self.server).await;
-        let Some(server) = still.map_err(Failure::NotStarted)? else { return Ok(()) };
+        let undoing = super::to_undo::<Server, ()>(hands, &self.server).await?;
+        let Some(Undoing { cloud, object: server, .. }) = undoing else { return Ok(()) };
         self.bring(&cloud, &server, self.power.other()).await
     }
 }

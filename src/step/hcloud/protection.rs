@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::ObjectName;
+use super::{ObjectName, Undoing};
 use crate::access::{Hands, Trial, View};
 use crate::diagnostic::Result;
 use crate::journal::record::{Before, Change, Observed, Outputs};
@@ -40,11 +40,7 @@ impl StepKind for HcloudProtection {
     }
 
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
-        let mut findings = Findings::default();
-        let cloud = view.hcloud().await?;
-        let server = super::seen::<Server>(&cloud, &self.server).await?;
-        super::note_missing(&mut findings, &self.server, server.as_ref());
-        Ok(findings)
+        super::check_server(view, &self.server).await
     }
 
     async fn observe(&self, view: &View<'_>, _before: Option<&Before>) -> Result<Observed> {
@@ -84,10 +80,8 @@ impl StepKind for HcloudProtection {
     }
 
     async fn undo(&self, hands: &Hands<'_>) -> Result<(), Failure> {
-        let Some(stood) = super::stood_before::<Option<bool>>(hands)? else { return Ok(()) };
-        let cloud = hands.hcloud().await?;
-        let still = super::still::<Server, _>(&cloud, &stood, &self.server).await;
-        let Some(server) = still.map_err(Failure::NotStarted)? else { return Ok(()) };
+        let undoing = super::to_undo::<Server, Option<bool>>(hands, &self.server).await?;
+        let Some(Undoing { cloud, stood, object: server }) = undoing else { return Ok(()) };
         if stood.was.flatten() == Some(true) {
             // It was protected against being deleted: the API takes off both or none.
             return Ok(());
