@@ -236,21 +236,24 @@ fn actions_are_waited_for_with_one_question_for_all_of_them() {
             json!({ "ssh_key": key(7, "ops"), "action": action(1, "running", 0), "next_actions": more });
         Say::Answer(201, body.to_string())
     };
-    let wait = async |script: Vec<Say>| {
+    let wait = async |script: Vec<Say>, action: Duration| {
         let server = Scripted::saying(script);
-        let client = client(&server.endpoint, short());
+        let client = client(&server.endpoint, Deadlines { action, ..short() });
         let (_, actions) = client.create::<SshKey>("ops", json!({})).await.unwrap();
         let mut told = Vec::new();
         let outcome = client.wait(actions, |text| told.push(text.to_owned())).await;
         (outcome, told, server)
     };
-    let (outcome, told, server) = run(wait(vec![
+    // Long enough for what ends, however busy this machine is.
+    let long = Duration::from_secs(30);
+    let script = vec![
         begun(vec![action(2, "running", 0)]),
         answer(&[action(1, "success", 100), action(2, "a word of tomorrow", 30)]),
         // An answer that does not know it yet.
         answer(&[]),
         answer(&[action(2, "success", 100)]),
-    ]));
+    ];
+    let (outcome, told, server) = run(wait(script, long));
     outcome.unwrap();
     assert_eq!(told[..2], ["create_thing 0 %, create_thing 0 %", "create_thing 30 %"]);
     let lines: Vec<_> = server.asked().into_iter().map(|asked| asked.line).collect();
@@ -258,13 +261,13 @@ fn actions_are_waited_for_with_one_question_for_all_of_them() {
 
     let mut failed = action(1, "error", 40);
     failed["error"] = json!({ "code": "no_space", "message": "nothing left" });
-    let (outcome, ..) = run(wait(vec![begun(vec![]), answer(&[failed])]));
+    let (outcome, ..) = run(wait(vec![begun(vec![]), answer(&[failed])], long));
     let error = outcome.unwrap_err();
     assert_eq!(error.code(), codes::HCLOUD_ACTION);
     assert!(error.one_line().contains("no_space: nothing left"), "{}", error.one_line());
 
     let forever = std::iter::repeat_n(answer(&[action(1, "running", 50)]), 500);
-    let (outcome, ..) = run(wait(std::iter::once(begun(vec![])).chain(forever).collect()));
+    let (outcome, ..) = run(wait(std::iter::once(begun(vec![])).chain(forever).collect(), short().action));
     let error = outcome.unwrap_err();
     assert_eq!(error.code(), codes::HCLOUD_UNKNOWN);
 }
