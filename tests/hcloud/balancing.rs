@@ -1,22 +1,19 @@
 //! Load balancers, their targets and their services, carried out by the engine against the lab's cloud, whatever goes
 //! wrong. Whether a connection is really balanced is a test of the lab.
 
+use std::sync::LazyLock;
+
 use hactl::journal::fake::FakeDisk;
-use hactl::lab::cloud::{Fault, FaultKind};
 use hactl::transport::hcloud::{LoadBalancer, Network, Resource as _, Server};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Job, told};
+use crate::bench::{Bench, HEAD, Job, told};
+use crate::sweeps::{
+    behind_stuck_or_failing, however, killed_at_each_call, made_once_and_taken_back_once, one_by_one,
+    whatever_becomes_of,
+};
 
-const RUNBOOK: &str = r#"[runbook]
-name = "objects"
-title = "A load balancer"
-summary = "For tests."
-
-[[phase]]
-id = "0"
-title = "Make it"
-
+const STEPS: &str = r#"
 [[phase.step]]
 id = "balancer"
 title = "The load balancer"
@@ -61,6 +58,8 @@ balancer = "cell0-lb"
 server = "web-2"
 by = "public"
 "#;
+
+static RUNBOOK: LazyLock<String> = LazyLock::new(|| HEAD.to_owned() + STEPS);
 
 const BALANCER: &str = "load balancer cell0-lb";
 
@@ -109,80 +108,42 @@ fn assert_gone(bench: &Bench, story: &str) {
     assert_eq!(bench.names(), ["network cell0-net", "server web-1", "server web-2"], "{story}");
 }
 
+fn made() -> (Bench, impl Fn(&Bench, &str), impl Fn(&Bench, &str)) {
+    let (bench, servers) = with_servers(&RUNBOOK);
+    (bench, move |bench: &Bench, story: &str| assert_whole(bench, servers, story), assert_gone)
+}
+
 #[test]
 fn a_load_balancer_is_made_with_its_parts_once_and_taken_back_once() {
-    let (bench, servers) = with_servers(RUNBOOK);
-    let disk = FakeDisk::default();
-    bench.carry_through(&disk, Job::Run, "making it");
-    assert_whole(&bench, servers, "made");
-
-    bench.cloud.forget_requests();
-    bench.process(&disk, Job::Run).unwrap();
-    bench.process(&FakeDisk::default(), Job::Run).unwrap();
-    assert_eq!(bench.changes(), [""; 0]);
-
-    bench.carry_through(&disk, Job::RollBack, "taking it back");
-    assert_gone(&bench, "taken back");
-    bench.cloud.forget_requests();
-    bench.process(&disk, Job::RollBack).unwrap();
-    assert_eq!(bench.changes(), [""; 0]);
+    made_once_and_taken_back_once(made());
 }
 
 #[test]
 fn whatever_becomes_of_a_request_each_part_is_there_once() {
-    let actions = ["attach_to_network", "add_service", "add_target", "delete_service", "remove_target"];
-    let paths = actions.iter().map(|action| format!("/load_balancers/*/actions/{action}"));
-    for path in paths.chain(["/load_balancers".to_owned()]) {
-        for (number, fault) in crate::bench::faults().into_iter().enumerate() {
-            let story = format!("{path} {fault:?}");
-            let (bench, servers) = with_servers(RUNBOOK);
-            let disk = FakeDisk::default();
-            // One that passes, and one that does not pass before hactl gives up: an operator goes on.
-            let times = if number % 2 == 0 { 1 } else { 3 };
-            bench.cloud.fault(Fault::next("POST", &path, fault.clone()).times(times));
-            bench.carry_through(&disk, Job::Run, &story);
-            assert_whole(&bench, servers, &story);
-            let method = if path == "/load_balancers" { "DELETE" } else { "POST" };
-            bench.cloud.fault(Fault::next(method, &path, fault).times(times));
-            bench.carry_through(&disk, Job::RollBack, &story);
-            assert_gone(&bench, &story);
-        }
-    }
+    let paths = [
+        "/load_balancers/*/actions/attach_to_network",
+        "/load_balancers/*/actions/add_service",
+        "/load_balancers/*/actions/add_target",
+        "/load_balancers/*/actions/delete_service",
+        "/load_balancers/*/actions/remove_target",
+        "/load_balancers",
+    ];
+    whatever_becomes_of(&one_by_one(&paths), made);
 }
 
 #[test]
 fn a_list_that_is_behind_and_an_action_that_hangs_or_fails_leave_each_part_once() {
-    let stale = || FaultKind::Stale { milliseconds: 150 };
-    let failed = || FaultKind::ActionFails { code: "action_failed".into() };
-    let parts = "/load_balancers/*";
-    let behind = [("GET", "/load_balancers", stale(), 1000), ("GET", "/servers", stale(), 1000)];
-    let stuck = [("POST", parts, FaultKind::ActionStuck, 1), ("POST", parts, failed(), 1)];
-    for (method, path, fault, times) in behind.into_iter().chain(stuck) {
-        let story = format!("{path} {fault:?}");
-        let (bench, servers) = with_servers(RUNBOOK);
-        let disk = FakeDisk::default();
-        let again = || bench.cloud.fault(Fault::next(method, path, fault.clone()).times(times));
-        again();
-        bench.carry_through(&disk, Job::Run, &story);
-        assert_whole(&bench, servers, &story);
-        again();
-        bench.carry_through(&disk, Job::RollBack, &story);
-        assert_gone(&bench, &story);
-    }
+    however(&behind_stuck_or_failing("/load_balancers"), made);
 }
 
 #[test]
 fn killed_anywhere_and_gone_on_with_each_part_is_there_once() {
-    crate::bench::killed_at_each_call(40, || {
-        let (bench, servers) = with_servers(RUNBOOK);
-        let whole = move |bench: &Bench, story: &str| assert_whole(bench, servers, story);
-        (bench, whole, assert_gone)
-    });
+    killed_at_each_call(1, 40, made);
 }
 
 #[test]
 fn what_others_did_with_a_load_balancer_is_put_back_and_never_lost() {
-    let (bench, servers) = with_servers(RUNBOOK);
+    let (bench, servers) = with_servers(&RUNBOOK);
     let service = |port: u16, path: &str| {
         json!({
             "protocol": "tcp", "listen_port": port, "destination_port": 30443, "proxyprotocol": false,
@@ -220,7 +181,7 @@ fn what_others_did_with_a_load_balancer_is_put_back_and_never_lost() {
 
 #[test]
 fn a_load_balancer_with_a_target_of_somebody_else_is_not_deleted() {
-    let (bench, servers) = with_servers(RUNBOOK);
+    let (bench, servers) = with_servers(&RUNBOOK);
     let disk = FakeDisk::default();
     bench.carry_through(&disk, Job::Run, "making it");
     let made = seen(&bench).unwrap();
@@ -242,7 +203,7 @@ fn a_load_balancer_with_a_target_of_somebody_else_is_not_deleted() {
 
 #[test]
 fn what_cannot_be_changed_is_told_before_anything_is_done() {
-    let (bench, _) = with_servers(RUNBOOK);
+    let (bench, _) = with_servers(&RUNBOOK);
     bench.carry_through(&FakeDisk::default(), Job::Run, "making it");
     let before = seen(&bench);
     bench.cloud.forget_requests();
@@ -278,7 +239,7 @@ fn health_that_is_wanted_and_not_reported_fails_verification_and_says_why() {
         "{}",
         told(&error)
     );
-    bench.write(RUNBOOK);
+    bench.write(&RUNBOOK);
     bench.carry_through(&disk, Job::Run, "without wanting it");
     assert_whole(&bench, servers, "without wanting it");
 }

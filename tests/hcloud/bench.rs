@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use hactl::access::{Means, World};
 use hactl::clock::SystemClock;
@@ -13,19 +14,20 @@ use hactl::engine::driver::Driver;
 use hactl::engine::interrupt::Interrupt;
 use hactl::event::Collect;
 use hactl::evidence::EvidenceStore;
-use hactl::journal::fake::{FakeDisk, Fault as DiskFault};
+use hactl::journal::fake::FakeDisk;
 use hactl::journal::record::{EvidenceRef, Mode, Operator, Record};
 use hactl::journal::{Holder, Journal, Lock, StateDir};
 use hactl::lab::cloud::backend::ObjectsOnly;
-use hactl::lab::cloud::{Cloud, CloudSettings, Existing, FaultKind};
+use hactl::lab::cloud::{Cloud, CloudSettings, Existing};
 use hactl::name::{OutputName, RunId};
+use hactl::plan::Plan;
 use hactl::redact::Redactor;
 use hactl::runbook::load;
 use hactl::step::fleet::Fleet;
 use hactl::step::table::Table;
 use hactl::transport::hcloud::{
-    Firewall, FloatingIp, HcloudClient, HcloudSettings, Head, LoadBalancer, Network, PlacementGroup,
-    Resource, Server, SshKey,
+    Deadlines, Firewall, FloatingIp, HcloudClient, HcloudSettings, Head, LoadBalancer, Network,
+    PlacementGroup, Resource, Server, SshKey,
 };
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
@@ -34,6 +36,54 @@ use crate::client::short;
 
 pub(crate) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0ue6ViJTZQ8UmCfoyQxd8NqGjRZbHHdPHXaNNMaxNg";
+
+/// Where each runbook begins.
+pub(crate) const HEAD: &str = r#"[runbook]
+name = "objects"
+title = "Objects in the cloud"
+summary = "For tests."
+
+[[phase]]
+id = "0"
+title = "Make them"
+"#;
+
+/// The steps that make an SSH key and a network.
+pub(crate) const KEY_AND_NET: &str = r#"
+[[phase.step]]
+id = "key"
+title = "The key"
+[phase.step.action.hcloud_ssh_key]
+name = "ops@desk"
+public_key = "KEY ops@desk"
+
+[[phase.step]]
+id = "net"
+title = "The network"
+timeout = "5s"
+[phase.step.action.hcloud_network]
+name = "cell0-net"
+ip_range = "10.0.0.0/16"
+subnet = "10.0.1.0/24"
+zone = "eu-central"
+"#;
+
+/// The step that makes a placement group.
+pub(crate) const SPREAD: &str = r#"
+[[phase.step]]
+id = "spread"
+title = "The placement group"
+[phase.step.action.hcloud_placement_group]
+name = "cell0-spread"
+"#;
+
+/// The step that makes a firewall with these rules.
+pub(crate) fn wall(rules: &str) -> String {
+    format!(
+        "\n[[phase.step]]\nid = \"wall\"\ntitle = \"The firewall\"\n\
+         [phase.step.action.hcloud_firewall]\nname = \"cell0-wall\"\nrules = [{rules}]\n"
+    )
+}
 
 /// How often an operator types the next command before giving up.
 const PATIENCE: usize = 12;
@@ -130,6 +180,13 @@ impl Bench {
         Fleet::new(Rc::new(loaded.runbook), workspace, world)
     }
 
+    /// The plan of the whole runbook for a run that has not begun.
+    pub(crate) fn plan(&self) -> Plan {
+        let fleet = self.fleet(StateDir::of(self.folder.path()));
+        let phase = fleet.phase(&load::<Table>(&self.file()).unwrap().runbook.phases[0]);
+        self.runtime.block_on(hactl::plan::plan(&fleet, &[phase], &Default::default()))
+    }
+
     async fn work(&self, disk: &FakeDisk, job: Job) -> Result<()> {
         let dir = StateDir::of(self.folder.path());
         dir.create().unwrap();
@@ -194,7 +251,10 @@ impl Bench {
 
     pub(crate) fn client(&self) -> HcloudClient {
         let settings = HcloudSettings { endpoint: self.cloud.endpoint().to_owned(), ca_pem: None };
-        HcloudClient::new(settings, &self.cloud.token().into(), short()).unwrap()
+        // Nobody stands in its way: it waits for as long as a busy machine may take.
+        let (request, action) = (Duration::from_secs(20), Duration::from_secs(20));
+        let patient = Deadlines { request, action, ..short() };
+        HcloudClient::new(settings, &self.cloud.token().into(), patient).unwrap()
     }
 
     /// Every object there is, with its labels.
@@ -262,53 +322,4 @@ pub(crate) fn told(error: &Error) -> String {
 async fn of_kind<R: Resource>(client: &HcloudClient) -> Vec<(String, Head)> {
     let objects = client.list::<R>(&[]).await.unwrap();
     objects.iter().map(|o| (format!("{} {}", R::WORDS, o.head().name), o.head().clone())).collect()
-}
-
-/// What can become of a request that changes something.
-pub(crate) fn faults() -> Vec<FaultKind> {
-    let refused = |status, code: &str| FaultKind::Refused { status, code: code.to_owned() };
-    vec![
-        FaultKind::RateLimited { retry_after: 0 },
-        refused(500, "server_error"),
-        refused(502, "bad_gateway"),
-        refused(504, "timeout"),
-        refused(409, "conflict"),
-        refused(423, "locked"),
-        FaultKind::Garbled { status: 200 },
-        FaultKind::Garbled { status: 502 },
-        FaultKind::DropBefore,
-        FaultKind::DropAfter,
-        FaultKind::GatewayAfter,
-        FaultKind::Hang { milliseconds: 600 },
-        FaultKind::HangAfter { milliseconds: 600 },
-    ]
-}
-
-/// Kills the process at one call of the journal's disk after the other. Every second time it is gone on with, and
-/// `whole` looks; each time it is taken back, and `gone` looks. There are at least `least` places to be killed in.
-pub(crate) fn killed_at_each_call<W, G>(least: usize, mut make: impl FnMut() -> (Bench, W, G))
-where
-    W: Fn(&Bench, &str),
-    G: Fn(&Bench, &str),
-{
-    for call in 0..500 {
-        let (bench, whole, gone) = make();
-        let disk = FakeDisk::default();
-        disk.fail_at(call, DiskFault::Killed(call % 7));
-        let ended = bench.process(&disk, Job::Run);
-        if !disk.is_dead() {
-            ended.unwrap();
-            assert!(call > least, "only {call} places to be killed in");
-            return;
-        }
-        let story = format!("killed in disk call {call}");
-        let disk = FakeDisk::holding(disk.live());
-        if call % 2 == 0 {
-            bench.carry_through(&disk, Job::Run, &story);
-            whole(&bench, &story);
-        }
-        bench.carry_through(&disk, Job::RollBack, &story);
-        gone(&bench, &story);
-    }
-    panic!("it never ends");
 }

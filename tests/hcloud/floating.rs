@@ -1,24 +1,19 @@
 //! Floating IPs and where they lead, carried out by the engine against the lab's cloud, whatever goes wrong.
 
-use hactl::journal::StateDir;
+use std::sync::LazyLock;
+
 use hactl::journal::fake::FakeDisk;
 use hactl::lab::cloud::{Fault, FaultKind};
-use hactl::runbook::load;
-use hactl::step::table::Table;
 use hactl::transport::hcloud::{FloatingIp, Resource as _, Server};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Job, told};
+use crate::bench::{Bench, HEAD, Job, told};
+use crate::sweeps::{
+    behind_stuck_or_failing, however, killed_at_each_call, made_once_and_taken_back_once, one_by_one,
+    whatever_becomes_of,
+};
 
-const RUNBOOK: &str = r#"[runbook]
-name = "objects"
-title = "A floating IP"
-summary = "For tests."
-
-[[phase]]
-id = "0"
-title = "Make it"
-
+const STEPS: &str = r#"
 [[phase.step]]
 id = "ip"
 title = "The floating IP"
@@ -35,6 +30,8 @@ timeout = "5s"
 floating_ip = "cell0-ip"
 server = "web-1"
 "#;
+
+static RUNBOOK: LazyLock<String> = LazyLock::new(|| HEAD.to_owned() + STEPS);
 
 fn with_servers(runbook: &str) -> (Bench, [i64; 2]) {
     let bench = Bench::new(runbook);
@@ -68,79 +65,40 @@ fn act(bench: &Bench, action: &str, body: Value) {
     bench.runtime.block_on(bench.client().wait(actions, |_: &str| {})).unwrap();
 }
 
+fn made() -> (Bench, impl Fn(&Bench, &str), impl Fn(&Bench, &str)) {
+    let (bench, servers) = with_servers(&RUNBOOK);
+    (bench, move |bench: &Bench, story: &str| assert_whole(bench, servers, story), assert_gone)
+}
+
 #[test]
 fn a_floating_ip_is_made_protected_and_assigned_once_and_taken_back_once() {
-    let (bench, servers) = with_servers(RUNBOOK);
-    let disk = FakeDisk::default();
-    bench.carry_through(&disk, Job::Run, "making it");
-    assert_whole(&bench, servers, "made");
-    bench.cloud.forget_requests();
-    bench.process(&disk, Job::Run).unwrap();
-    bench.process(&FakeDisk::default(), Job::Run).unwrap();
-    assert_eq!(bench.changes(), [""; 0]);
-    bench.carry_through(&disk, Job::RollBack, "taking it back");
-    assert_gone(&bench, "taken back");
-    bench.cloud.forget_requests();
-    bench.process(&disk, Job::RollBack).unwrap();
-    assert_eq!(bench.changes(), [""; 0]);
+    made_once_and_taken_back_once(made());
 }
 
 #[test]
 fn whatever_becomes_of_a_request_there_is_one_and_it_leads_to_one_server() {
-    let actions = ["change_protection", "assign", "unassign"];
-    let paths = actions.iter().map(|action| format!("/floating_ips/*/actions/{action}"));
-    for path in paths.chain(["/floating_ips".to_owned()]) {
-        for (number, fault) in crate::bench::faults().into_iter().enumerate() {
-            let story = format!("{path} {fault:?}");
-            let (bench, servers) = with_servers(RUNBOOK);
-            let disk = FakeDisk::default();
-            let times = if number % 2 == 0 { 1 } else { 3 };
-            bench.cloud.fault(Fault::next("POST", &path, fault.clone()).times(times));
-            bench.carry_through(&disk, Job::Run, &story);
-            assert_whole(&bench, servers, &story);
-            let method = if path == "/floating_ips" { "DELETE" } else { "POST" };
-            bench.cloud.fault(Fault::next(method, &path, fault).times(times));
-            bench.carry_through(&disk, Job::RollBack, &story);
-            assert_gone(&bench, &story);
-        }
-    }
+    let paths = [
+        "/floating_ips/*/actions/change_protection",
+        "/floating_ips/*/actions/assign",
+        "/floating_ips/*/actions/unassign",
+        "/floating_ips",
+    ];
+    whatever_becomes_of(&one_by_one(&paths), made);
 }
 
 #[test]
 fn a_list_that_is_behind_and_an_action_that_hangs_or_fails_leave_one() {
-    let stale = || FaultKind::Stale { milliseconds: 150 };
-    let parts = "/floating_ips/*";
-    for (method, path, fault, times) in [
-        ("GET", "/floating_ips", stale(), 1000),
-        ("GET", "/servers", stale(), 1000),
-        ("POST", parts, FaultKind::ActionStuck, 1),
-        ("POST", parts, FaultKind::ActionFails { code: "action_failed".into() }, 1),
-    ] {
-        let story = format!("{path} {fault:?}");
-        let (bench, servers) = with_servers(RUNBOOK);
-        let disk = FakeDisk::default();
-        let again = || bench.cloud.fault(Fault::next(method, path, fault.clone()).times(times));
-        again();
-        bench.carry_through(&disk, Job::Run, &story);
-        assert_whole(&bench, servers, &story);
-        again();
-        bench.carry_through(&disk, Job::RollBack, &story);
-        assert_gone(&bench, &story);
-    }
+    however(&behind_stuck_or_failing("/floating_ips"), made);
 }
 
 #[test]
 fn killed_anywhere_and_gone_on_with_there_is_one() {
-    crate::bench::killed_at_each_call(20, || {
-        let (bench, servers) = with_servers(RUNBOOK);
-        let whole = move |bench: &Bench, story: &str| assert_whole(bench, servers, story);
-        (bench, whole, assert_gone)
-    });
+    killed_at_each_call(1, 20, made);
 }
 
 #[test]
 fn one_that_led_elsewhere_leads_there_again_and_one_that_others_made_is_as_it_was() {
-    let (bench, servers) = with_servers(RUNBOOK);
+    let (bench, servers) = with_servers(&RUNBOOK);
     let disk = FakeDisk::default();
     let body = json!({ "type": "ipv4", "name": "cell0-ip", "home_location": "hel1", "server": servers[1] });
     bench.foreign::<FloatingIp>("cell0-ip", body);
@@ -160,7 +118,7 @@ fn one_that_led_elsewhere_leads_there_again_and_one_that_others_made_is_as_it_wa
 
 #[test]
 fn what_somebody_moved_on_stays_there_and_is_neither_unprotected_nor_deleted() {
-    let (bench, servers) = with_servers(RUNBOOK);
+    let (bench, servers) = with_servers(&RUNBOOK);
     let disk = FakeDisk::default();
     bench.carry_through(&disk, Job::Run, "making it");
     act(&bench, "assign", json!({ "server": servers[1] }));
@@ -192,9 +150,7 @@ default = "12 EUR"
 
 /// The plan of the whole runbook, as JSON and as text.
 fn planned(bench: &Bench) -> (Value, String) {
-    let fleet = bench.fleet(StateDir::of(bench.folder.path()));
-    let phase = fleet.phase(&load::<Table>(&bench.file()).unwrap().runbook.phases[0]);
-    let plan = bench.runtime.block_on(hactl::plan::plan(&fleet, &[phase], &Default::default()));
+    let plan = bench.plan();
     (serde_json::to_value(&plan).unwrap(), hactl::render::plan::text(&plan, 100))
 }
 
@@ -246,7 +202,7 @@ fn what_cannot_be_ordered_in_a_place_is_told_before_the_first_change() {
             "no floating IP ipv4 in hel9; it has some in ash, fsn1, hel1",
         ),
     ] {
-        let (bench, _) = with_servers(&(RUNBOOK.to_owned() + BALANCER).replace(from, to));
+        let (bench, _) = with_servers(&(RUNBOOK.clone() + BALANCER).replace(from, to));
         let (plan, _) = planned(&bench);
         assert!(plan.to_string().contains(said), "{plan}");
     }

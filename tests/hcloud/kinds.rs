@@ -2,123 +2,60 @@
 //! is there once in the end, and taken back once.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use hactl::access::hcloud::{FLEET_LABEL, RUN_LABEL};
 use hactl::event::Event;
-use hactl::journal::StateDir;
 use hactl::journal::fake::FakeDisk;
 use hactl::lab::cloud::{Fault, FaultKind};
-use hactl::plan::Outlook;
-use hactl::runbook::load;
-use hactl::step::table::Table;
 use hactl::transport::hcloud::{Firewall, Network, Server, SshKey};
 use serde_json::json;
 
-use crate::bench::{Bench, Job, faults, killed_at_each_call, told};
+use crate::bench::{Bench, HEAD, Job, KEY, KEY_AND_NET, SPREAD, told, wall};
+use crate::sweeps::{killed_at_each_call, made_once_and_taken_back_once, one_by_one, whatever_becomes_of};
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0ue6ViJTZQ8UmCfoyQxd8NqGjRZbHHdPHXaNNMaxNg";
-
-const RUNBOOK: &str = r#"[runbook]
-name = "objects"
-title = "Objects in the cloud"
-summary = "For tests."
-
-[[phase]]
-id = "0"
-title = "Make them"
-
-[[phase.step]]
-id = "key"
-title = "The key"
-[phase.step.action.hcloud_ssh_key]
-name = "ops@desk"
-public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0ue6ViJTZQ8UmCfoyQxd8NqGjRZbHHdPHXaNNMaxNg ops@desk"
-
-[[phase.step]]
-id = "net"
-title = "The network"
-timeout = "2s"
-[phase.step.action.hcloud_network]
-name = "cell0-net"
-ip_range = "10.0.0.0/16"
-subnet = "10.0.1.0/24"
-zone = "eu-central"
-
-[[phase.step]]
-id = "spread"
-title = "The placement group"
-[phase.step.action.hcloud_placement_group]
-name = "cell0-spread"
-
-[[phase.step]]
-id = "wall"
-title = "The firewall"
-[phase.step.action.hcloud_firewall]
-name = "cell0-wall"
-rules = [
+const RULES: &str = r#"
   { direction = "in", protocol = "tcp", port = "22", addresses = ["0.0.0.0/0", "::/0"], description = "ssh" },
   { direction = "in", protocol = "icmp", addresses = ["0.0.0.0/0", "::/0"] },
-]
 "#;
+
+static RUNBOOK: LazyLock<String> = LazyLock::new(|| HEAD.to_owned() + KEY_AND_NET + SPREAD + &wall(RULES));
 
 const ALL: [&str; 4] =
     ["SSH key ops@desk", "firewall cell0-wall", "network cell0-net", "placement group cell0-spread"];
 
+const KINDS: [&str; 4] = ["/ssh_keys", "/networks", "/placement_groups", "/firewalls"];
+
+fn made() -> (Bench, impl Fn(&Bench, &str), impl Fn(&Bench, &str)) {
+    let whole = |bench: &Bench, story: &str| {
+        let objects = bench.objects();
+        assert_eq!(objects.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ALL, "{story}");
+        let ours = BTreeMap::from([
+            (FLEET_LABEL.to_owned(), "cell0".to_owned()),
+            (RUN_LABEL.to_owned(), "run-1".to_owned()),
+        ]);
+        assert!(objects.iter().all(|(_, head)| head.labels == ours), "{story}: {objects:?}");
+    };
+    let gone = |bench: &Bench, story: &str| assert_eq!(bench.names(), [""; 0], "{story}");
+    (Bench::new(&RUNBOOK), whole, gone)
+}
+
 #[test]
 fn objects_are_made_once_seen_again_and_taken_back_once() {
-    let bench = Bench::new(RUNBOOK);
-    let disk = FakeDisk::default();
-    bench.process(&disk, Job::Run).unwrap();
-    let objects = bench.objects();
-    assert_eq!(objects.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ALL);
-    let ours = BTreeMap::from([
-        (FLEET_LABEL.to_owned(), "cell0".to_owned()),
-        (RUN_LABEL.to_owned(), "run-1".to_owned()),
-    ]);
-    assert!(objects.iter().all(|(_, head)| head.labels == ours), "{objects:?}");
-
-    // A second run, and a plan, change nothing and ask for no change.
-    bench.cloud.forget_requests();
-    bench.process(&disk, Job::Run).unwrap();
-    let fleet = bench.fleet(StateDir::of(bench.folder.path()));
-    let phase = fleet.phase(&load::<Table>(&bench.file()).unwrap().runbook.phases[0]);
-    let plan = bench.runtime.block_on(hactl::plan::plan(&fleet, &[phase], &Default::default()));
-    assert!(plan.places().all(|place| place.outlook == Outlook::AlreadyThere), "{plan:?}");
-    assert_eq!(bench.changes(), [""; 0]);
-
-    bench.process(&disk, Job::RollBack).unwrap();
-    assert_eq!(bench.names(), [""; 0]);
-    bench.cloud.forget_requests();
-    bench.process(&disk, Job::RollBack).unwrap();
-    assert_eq!(bench.changes(), [""; 0]);
+    made_once_and_taken_back_once(made());
 }
 
 #[test]
 fn whatever_becomes_of_a_request_each_object_is_made_once_and_taken_back_once() {
-    let faults = faults();
-    for path in ["/ssh_keys", "/networks", "/placement_groups", "/firewalls"] {
-        for (number, fault) in faults.iter().enumerate() {
-            let story = format!("{path} {fault:?}");
-            let bench = Bench::new(RUNBOOK);
-            let disk = FakeDisk::default();
-            // One that passes, and one that does not pass before hactl gives up: an operator goes on.
-            let times = if number % 2 == 0 { 1 } else { 3 };
-            bench.cloud.fault(Fault::next("POST", path, fault.clone()).times(times));
-            bench.carry_through(&disk, Job::Run, &story);
-            assert_eq!(bench.names(), ALL, "{story}");
-            bench.cloud.fault(Fault::next("DELETE", path, fault.clone()).times(times));
-            bench.carry_through(&disk, Job::RollBack, &story);
-            assert_eq!(bench.names(), [""; 0], "{story}");
-        }
-    }
+    whatever_becomes_of(&one_by_one(&KINDS), made);
 }
 
 #[test]
 fn a_list_that_is_behind_makes_no_second_object_and_leaves_none() {
-    for path in ["/ssh_keys", "/networks", "/placement_groups", "/firewalls"] {
+    for path in KINDS {
         for lost in [None, Some(FaultKind::DropAfter)] {
             let story = format!("{path} {lost:?}");
-            let bench = Bench::new(RUNBOOK);
+            let bench = Bench::new(&RUNBOOK);
             let disk = FakeDisk::default();
             if let Some(lost) = lost {
                 bench.cloud.fault(Fault::next("POST", path, lost));
@@ -135,16 +72,12 @@ fn a_list_that_is_behind_makes_no_second_object_and_leaves_none() {
 
 #[test]
 fn killed_anywhere_and_gone_on_with_each_object_is_there_once() {
-    killed_at_each_call(30, || {
-        let whole = |bench: &Bench, story: &str| assert_eq!(bench.names(), ALL, "{story}");
-        let gone = |bench: &Bench, story: &str| assert_eq!(bench.names(), [""; 0], "{story}");
-        (Bench::new(RUNBOOK), whole, gone)
-    });
+    killed_at_each_call(1, 30, made);
 }
 
 #[test]
 fn what_somebody_else_made_is_refused_by_name_or_adopted_and_never_deleted() {
-    let bench = Bench::new(RUNBOOK);
+    let bench = Bench::new(&RUNBOOK);
     let disk = FakeDisk::default();
     bench.foreign::<SshKey>("ops@desk", json!({ "name": "ops@desk", "public_key": KEY }));
     let network = json!({ "name": "cell0-net", "ip_range": "10.0.0.0/16" });
@@ -191,7 +124,7 @@ fn what_others_would_lose_is_not_deleted() {
     for (of, key, many) in
         [("network cell0-net", "networks", true), ("placement group cell0-spread", "placement_group", false)]
     {
-        let bench = Bench::new(RUNBOOK);
+        let bench = Bench::new(&RUNBOOK);
         let disk = FakeDisk::default();
         bench.process(&disk, Job::Run).unwrap();
         let made = bench.objects().into_iter().find(|(name, _)| name == of).unwrap().1;
@@ -219,13 +152,13 @@ fn what_others_would_lose_is_not_deleted() {
 
 #[test]
 fn another_object_under_the_name_stops_the_step_before_anything_is_done() {
-    let bench = Bench::new(RUNBOOK);
+    let bench = Bench::new(&RUNBOOK);
     let disk = FakeDisk::default();
     bench.process(&disk, Job::Run).unwrap();
     let before = bench.objects();
     bench.cloud.forget_requests();
     // The same names, and other things: they cannot be changed in place.
-    let other = RUNBOOK.replace("MaxNg", "MaxNh");
+    let other = RUNBOOK.replace("KEY", &KEY.replace("MaxNg", "MaxNh"));
     bench.write(&other);
     let fresh = FakeDisk::default();
     let error = bench.process(&fresh, Job::Run).unwrap_err();

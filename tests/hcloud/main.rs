@@ -21,3 +21,5 @@ mod projects;
 mod scripted;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 mod servers;
+#[cfg(all(feature = "lab", target_os = "linux"))]
+mod sweeps;

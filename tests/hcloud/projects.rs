@@ -1,6 +1,7 @@
 //! Which project a token opens, and which object is meant: told by what the journal knows, never by a name alone.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::LazyLock;
 
 use hactl::diagnostic::codes;
 use hactl::journal::fake::{FakeDisk, Fault as DiskFault};
@@ -9,40 +10,12 @@ use hactl::lab::cloud::{Cloud, CloudSettings, Fault, FaultKind};
 use hactl::transport::hcloud::{Firewall, Network, SshKey};
 use serde_json::json;
 
-use crate::bench::{Bench, Job, KEY, told};
+use crate::bench::{Bench, HEAD, Job, KEY, KEY_AND_NET, told, wall};
 
-const RUNBOOK: &str = r#"[runbook]
-name = "objects"
-title = "Objects in the cloud"
-summary = "For tests."
-
-[[phase]]
-id = "0"
-title = "Make them"
-
-[[phase.step]]
-id = "key"
-title = "The key"
-[phase.step.action.hcloud_ssh_key]
-name = "ops@desk"
-public_key = "KEY"
-
-[[phase.step]]
-id = "net"
-title = "The network"
-[phase.step.action.hcloud_network]
-name = "cell0-net"
-ip_range = "10.0.0.0/16"
-subnet = "10.0.1.0/24"
-zone = "eu-central"
-
-[[phase.step]]
-id = "wall"
-title = "The firewall"
-[phase.step.action.hcloud_firewall]
-name = "cell0-wall"
-rules = [{ direction = "in", protocol = "tcp", port = "80-80", addresses = ["0.0.0.0/0"] }]
-"#;
+static RUNBOOK: LazyLock<String> = LazyLock::new(|| {
+    let rules = r#"{ direction = "in", protocol = "tcp", port = "80-80", addresses = ["0.0.0.0/0"] }"#;
+    HEAD.to_owned() + KEY_AND_NET + &wall(rules)
+});
 
 const ALL: [&str; 3] = ["SSH key ops@desk", "firewall cell0-wall", "network cell0-net"];
 
@@ -65,7 +38,7 @@ fn swap(bench: &mut Bench, cloud: Cloud) -> Cloud {
     let token = bench.folder.path().join("token");
     std::fs::write(&token, bench.cloud.token()).unwrap();
     std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).unwrap();
-    bench.write(RUNBOOK);
+    bench.write(&RUNBOOK);
     former
 }
 
@@ -83,7 +56,7 @@ fn refused(bench: &Bench, disk: &FakeDisk, job: Job, story: &str) -> String {
 
 #[test]
 fn a_token_of_another_project_is_refused_and_one_of_the_same_is_not() {
-    let mut bench = Bench::new(RUNBOOK);
+    let mut bench = Bench::new(&RUNBOOK);
     let disk = FakeDisk::default();
     let file = bench.folder.path().join("project.json");
     swap(&mut bench, project(&file, "first-token"));
@@ -108,7 +81,7 @@ fn a_token_of_another_project_is_refused_and_one_of_the_same_is_not() {
 #[test]
 fn killed_anywhere_another_project_is_refused_once_something_may_have_been_made() {
     for call in 0..400 {
-        let mut bench = Bench::new(RUNBOOK);
+        let mut bench = Bench::new(&RUNBOOK);
         let disk = FakeDisk::default();
         disk.fail_at(call, DiskFault::Killed(call % 7));
         let ended = bench.process(&disk, Job::Run);
@@ -134,7 +107,7 @@ fn killed_anywhere_another_project_is_refused_once_something_may_have_been_made(
 /// Somebody renames what we made, and gives our name to a thing of theirs.
 #[test]
 fn undoing_goes_by_number_not_by_name() {
-    let bench = Bench::new(RUNBOOK);
+    let bench = Bench::new(&RUNBOOK);
     let disk = FakeDisk::default();
     bench.process(&disk, Job::Run).unwrap();
     bench.rename::<Network>("cell0-net", "renamed");
@@ -171,7 +144,7 @@ fn what_is_restored_is_the_object_that_was_changed() {
 
 #[test]
 fn a_key_that_the_project_has_under_another_name_is_said_before_anything_is_done() {
-    let bench = Bench::new(RUNBOOK);
+    let bench = Bench::new(&RUNBOOK);
     let disk = FakeDisk::default();
     let theirs: SshKey = bench.foreign("ada", json!({ "name": "ada", "public_key": KEY }));
     bench.cloud.forget_requests();

@@ -1,57 +1,19 @@
 //! Servers: three in the end, never four, whatever goes wrong; and the one that was there stays as it is.
 
 use std::net::Ipv4Addr;
+use std::sync::LazyLock;
 
 use hactl::diagnostic::codes;
 use hactl::journal::StateDir;
-use hactl::journal::fake::{FakeDisk, Fault as DiskFault};
+use hactl::journal::fake::FakeDisk;
 use hactl::lab::cloud::{Existing, Fault, FaultKind};
-use hactl::plan::Outlook;
-use hactl::runbook::load;
-use hactl::step::table::Table;
 use hactl::transport::hcloud::{Firewall, Network, Server};
 use serde_json::json;
 
-use crate::bench::{Bench, Job, told};
+use crate::bench::{Bench, HEAD, Job, KEY_AND_NET, SPREAD, told, wall};
+use crate::sweeps::{however, killed_at_each_call, made_once_and_taken_back_once, whatever_becomes_of};
 
-const RUNBOOK: &str = r##"[runbook]
-name = "objects"
-title = "Three servers"
-summary = "For tests."
-
-[[phase]]
-id = "0"
-title = "Make them"
-
-[[phase.step]]
-id = "key"
-title = "The key"
-[phase.step.action.hcloud_ssh_key]
-name = "ops@desk"
-public_key = "KEY"
-
-[[phase.step]]
-id = "net"
-title = "The network"
-[phase.step.action.hcloud_network]
-name = "cell0-net"
-ip_range = "10.0.0.0/16"
-subnet = "10.0.1.0/24"
-zone = "eu-central"
-
-[[phase.step]]
-id = "spread"
-title = "The placement group"
-[phase.step.action.hcloud_placement_group]
-name = "cell0-spread"
-
-[[phase.step]]
-id = "wall"
-title = "The firewall"
-[phase.step.action.hcloud_firewall]
-name = "cell0-wall"
-rules = [{ direction = "in", protocol = "tcp", port = "22", addresses = ["0.0.0.0/0", "::/0"] }]
-
+const STEPS: &str = r##"
 [[phase.step]]
 id = "node-1"
 title = "The server that is there"
@@ -119,6 +81,11 @@ firewalls = ["cell0-wall"]
 ssh_keys = ["ops@desk"]
 "##;
 
+static RUNBOOK: LazyLock<String> = LazyLock::new(|| {
+    let rules = r#"{ direction = "in", protocol = "tcp", port = "22", addresses = ["0.0.0.0/0", "::/0"] }"#;
+    HEAD.to_owned() + KEY_AND_NET + SPREAD + &wall(rules) + STEPS
+});
+
 const ALL: [&str; 7] = [
     "SSH key ops@desk",
     "firewall cell0-wall",
@@ -139,7 +106,7 @@ fn bench() -> Bench {
         location: "hel1".into(),
         server_type: "cx33".into(),
     };
-    Bench::with(RUNBOOK, vec![node])
+    Bench::with(&RUNBOOK, vec![node])
 }
 
 fn server(bench: &Bench, name: &str) -> Server {
@@ -176,27 +143,15 @@ fn as_before(bench: &Bench, was: &Server, story: &str) {
     assert_eq!(server(bench, "cell0-node-1"), *was, "{story}");
 }
 
+fn made() -> (Bench, impl Fn(&Bench, &str), impl Fn(&Bench, &str)) {
+    let bench = bench();
+    let was = server(&bench, "cell0-node-1");
+    (bench, all_is_well, move |bench: &Bench, story: &str| as_before(bench, &was, story))
+}
+
 #[test]
 fn three_servers_are_made_seen_again_and_two_taken_back() {
-    let bench = bench();
-    let disk = FakeDisk::default();
-    let was = server(&bench, "cell0-node-1");
-    bench.process(&disk, Job::Run).unwrap();
-    all_is_well(&bench, "made");
-
-    bench.cloud.forget_requests();
-    bench.process(&disk, Job::Run).unwrap();
-    let fleet = bench.fleet(StateDir::of(bench.folder.path()));
-    let phase = fleet.phase(&load::<Table>(&bench.file()).unwrap().runbook.phases[0]);
-    let plan = bench.runtime.block_on(hactl::plan::plan(&fleet, &[phase], &Default::default()));
-    assert!(plan.places().all(|place| place.outlook == Outlook::AlreadyThere), "{plan:?}");
-    assert_eq!(bench.changes(), [""; 0]);
-
-    bench.process(&disk, Job::RollBack).unwrap();
-    as_before(&bench, &was, "rolled back");
-    bench.cloud.forget_requests();
-    bench.process(&disk, Job::RollBack).unwrap();
-    assert_eq!(bench.changes(), [""; 0]);
+    made_once_and_taken_back_once(made());
 }
 
 /// The private key is in the request that makes the server, and encrypted here; nowhere else.
@@ -236,122 +191,44 @@ fn the_host_key_stands_in_no_file_of_the_workspace_and_the_server_carries_its_di
 
 #[test]
 fn whatever_becomes_of_a_request_there_are_three_servers_and_not_four() {
-    let refused = |status, code: &str| FaultKind::Refused { status, code: code.to_owned() };
-    let faults = [
-        FaultKind::RateLimited { retry_after: 0 },
-        refused(500, "server_error"),
-        refused(502, "bad_gateway"),
-        refused(504, "timeout"),
-        refused(409, "conflict"),
-        refused(423, "locked"),
-        FaultKind::Garbled { status: 200 },
-        FaultKind::Garbled { status: 502 },
-        FaultKind::DropBefore,
-        FaultKind::DropAfter,
-        FaultKind::GatewayAfter,
-        FaultKind::Hang { milliseconds: 600 },
-        FaultKind::HangAfter { milliseconds: 600 },
-    ];
-    let made = ["/servers$"];
     let acts = [
-        "/servers/*/actions/attach_to_network",
-        "/firewalls/*/actions/apply_to_resources",
-        "/servers/*/actions/shutdown",
-        "/servers/*/actions/add_to_placement_group",
-        "/servers/*/actions/poweron",
-        "/servers/*/actions/change_protection",
+        ("POST", "/servers/*/actions/attach_to_network"),
+        ("POST", "/firewalls/*/actions/apply_to_resources"),
+        ("POST", "/servers/*/actions/shutdown"),
+        ("POST", "/servers/*/actions/add_to_placement_group"),
+        ("POST", "/servers/*/actions/poweron"),
+        ("POST", "/servers/*/actions/change_protection"),
     ];
     let back = [
-        "/servers/*/actions/detach_from_network",
-        "/firewalls/*/actions/remove_from_resources",
-        "/servers/*/actions/remove_from_placement_group",
+        ("POST", "/servers/*/actions/detach_from_network"),
+        ("POST", "/firewalls/*/actions/remove_from_resources"),
+        ("POST", "/servers/*/actions/remove_from_placement_group"),
+        ("DELETE", "/servers"),
     ];
-    for (number, fault) in faults.iter().enumerate() {
-        // One that passes, and one that does not pass before hactl gives up: an operator goes on.
-        let times = if number % 2 == 0 { 1 } else { 3 };
-        let story = format!("{fault:?} {times} times");
-        let bench = bench();
-        let disk = FakeDisk::default();
-        let was = server(&bench, "cell0-node-1");
-        let each = |paths: &[&str]| {
-            for path in paths {
-                bench.cloud.fault(Fault::next("POST", path, fault.clone()).times(times));
-            }
-        };
-        each(&made);
-        each(&acts);
-        bench.carry_through(&disk, Job::Run, &story);
-        all_is_well(&bench, &story);
-        each(&acts);
-        each(&back);
-        bench.cloud.fault(Fault::next("DELETE", "/servers", fault.clone()).times(times));
-        bench.carry_through(&disk, Job::RollBack, &story);
-        as_before(&bench, &was, &story);
-    }
+    // Each fault meets all requests of one story.
+    let all = ([&[("POST", "/servers$")][..], &acts].concat(), [&acts[..], &back].concat());
+    whatever_becomes_of(&[all], made);
 }
 
 #[test]
 fn an_action_that_fails_or_hangs_and_a_list_that_is_behind_make_no_fourth() {
-    let fails = FaultKind::ActionFails { code: "action_failed".into() };
-    for (path, fault, times) in [
-        ("/servers/*/actions/attach_to_network", fails.clone(), 1),
-        ("/servers/*/actions/poweron", fails, 1),
-        ("/servers/*/actions/shutdown", FaultKind::ActionStuck, 1),
-        ("/servers$", FaultKind::ActionStuck, 1),
-    ] {
-        let story = format!("{path} {fault:?}");
-        let bench = bench();
-        let disk = FakeDisk::default();
-        let was = server(&bench, "cell0-node-1");
-        bench.cloud.fault(Fault::next("POST", path, fault).times(times));
-        bench.carry_through(&disk, Job::Run, &story);
-        all_is_well(&bench, &story);
-        bench.carry_through(&disk, Job::RollBack, &story);
-        as_before(&bench, &was, &story);
-    }
-    for lost in [None, Some(FaultKind::DropAfter)] {
-        let story = format!("a list that is behind, {lost:?}");
-        let bench = bench();
-        let disk = FakeDisk::default();
-        let was = server(&bench, "cell0-node-1");
-        if let Some(lost) = lost {
-            bench.cloud.fault(Fault::next("POST", "/servers$", lost));
-        }
-        let stale = FaultKind::Stale { milliseconds: 150 };
-        bench.cloud.fault(Fault::next("GET", "/servers$", stale).times(10_000));
-        bench.carry_through(&disk, Job::Run, &story);
-        bench.cloud.clear_faults();
-        all_is_well(&bench, &story);
-        bench.carry_through(&disk, Job::RollBack, &story);
-        as_before(&bench, &was, &story);
-    }
+    let fails = || FaultKind::ActionFails { code: "action_failed".into() };
+    let stale = Fault::next("GET", "/servers$", FaultKind::Stale { milliseconds: 150 }).times(10_000);
+    let stories = [
+        vec![Fault::next("POST", "/servers/*/actions/attach_to_network", fails())],
+        vec![Fault::next("POST", "/servers/*/actions/poweron", fails())],
+        vec![Fault::next("POST", "/servers/*/actions/shutdown", FaultKind::ActionStuck)],
+        vec![Fault::next("POST", "/servers$", FaultKind::ActionStuck)],
+        vec![stale.clone()],
+        vec![Fault::next("POST", "/servers$", FaultKind::DropAfter), stale],
+    ];
+    however(&stories, made);
 }
 
 #[test]
 fn killed_anywhere_and_gone_on_with_there_are_three_servers_and_not_four() {
-    // Every third place, each beginning in turn from another one: the whole is walked by the existing kinds too.
-    for call in (0..700).step_by(3) {
-        let bench = bench();
-        let was = server(&bench, "cell0-node-1");
-        let disk = FakeDisk::default();
-        disk.fail_at(call, DiskFault::Killed(call % 7));
-        let ended = bench.process(&disk, Job::Run);
-        if !disk.is_dead() {
-            ended.unwrap();
-            assert!(call > 90, "only {call} places to be killed in");
-            return;
-        }
-        let story = format!("killed in disk call {call}");
-        let disk = FakeDisk::holding(disk.live());
-        // Every second one is given up instead.
-        if call % 2 == 0 {
-            bench.carry_through(&disk, Job::Run, &story);
-            all_is_well(&bench, &story);
-        }
-        bench.carry_through(&disk, Job::RollBack, &story);
-        as_before(&bench, &was, &story);
-    }
-    panic!("it never ends");
+    // Every third place: the whole is walked by the existing kinds too.
+    killed_at_each_call(3, 90, made);
 }
 
 #[test]
