@@ -99,8 +99,34 @@ impl Scene {
         ssh
     }
 
+    /// Somebody holds the host's lock, so that what arrives there waits.
+    async fn hold_lock(&self) -> Held {
+        let mark = self.folder.path().join("held");
+        let holder = std::process::Command::new("flock")
+            .arg(self.sshd.root().join("lock"))
+            .args(["sh", "-c", "touch \"$1\"; while [ -e \"$1\" ]; do sleep 0.02; done", "name"])
+            .arg(&mark)
+            .spawn()
+            .unwrap();
+        until("the lock is held", || mark.exists()).await;
+        Held { holder, mark }
+    }
+
     fn owner(&self) -> Owner {
         Owner::parse(&std::fs::read_to_string(self.sshd.root().join("owner")).unwrap()).unwrap()
+    }
+}
+
+/// Who holds a host's lock.
+struct Held {
+    holder: std::process::Child,
+    mark: PathBuf,
+}
+
+impl Held {
+    fn let_go(mut self) {
+        std::fs::remove_file(&self.mark).unwrap();
+        self.holder.wait().unwrap();
     }
 }
 
@@ -250,14 +276,7 @@ async fn claims_of_a_new_process_that_arrive_together_are_all_taken() {
     let next = open(&folder);
     next.grow(1);
     let ssh = scene.process(&next);
-    let held = scene.folder.path().join("held");
-    let mut holder = std::process::Command::new("flock")
-        .arg(scene.sshd.root().join("lock"))
-        .args(["sh", "-c", "touch \"$1\"; while [ -e \"$1\" ]; do sleep 0.02; done", "name"])
-        .arg(&held)
-        .spawn()
-        .unwrap();
-    until("the lock is held", || held.exists()).await;
+    let held = scene.hold_lock().await;
     const TOGETHER: usize = 6;
     let command = sh("true");
     let ids: Vec<_> = (2..).map(attempt).take(TOGETHER).collect();
@@ -270,8 +289,7 @@ async fn claims_of_a_new_process_that_arrive_together_are_all_taken() {
     };
     let let_go = async {
         until("all have arrived", || arrived() == TOGETHER).await;
-        std::fs::remove_file(&held).unwrap();
-        holder.wait().unwrap();
+        held.let_go();
     };
     let (outcomes, ()) = tokio::join!(claims, let_go);
     assert!(outcomes.iter().all(|o| o.as_ref().is_ok_and(|f| f.succeeded())), "{outcomes:?}");
@@ -289,15 +307,8 @@ async fn a_claim_that_waited_while_it_was_voided_never_starts() {
     first.grow(2);
     let former = scene.process(&first);
     assert!(former.perform(&host, &attempt(1), 1, &sh("true")).await.unwrap().succeeded());
-    let (held, proof) = (scene.folder.path().join("held"), scene.folder.path().join("late"));
-    // The host's lock is held by somebody, so that the command arrives and waits.
-    let mut holder = std::process::Command::new("flock")
-        .arg(scene.sshd.root().join("lock"))
-        .args(["sh", "-c", "touch \"$1\"; while [ -e \"$1\" ]; do sleep 0.02; done", "name"])
-        .arg(&held)
-        .spawn()
-        .unwrap();
-    until("the lock is held", || held.exists()).await;
+    let proof = scene.folder.path().join("late");
+    let held = scene.hold_lock().await;
     let command = Command::new("touch").arg(proof.to_str().unwrap()).stdin("waits in memory");
     let late_attempt = attempt(2);
     let late = former.perform(&host, &late_attempt, 1, &command);
@@ -316,8 +327,7 @@ async fn a_claim_that_waited_while_it_was_voided_never_starts() {
         let void = scene.sshd.root().join("run1/step/a2/1");
         std::fs::create_dir_all(&void).unwrap();
         std::fs::write(void.join("void"), "").unwrap();
-        std::fs::remove_file(&held).unwrap();
-        holder.wait().unwrap();
+        held.let_go();
     };
     let (outcome, ()) = tokio::join!(late, voided);
     assert_eq!(not_started(outcome).code(), codes::ATTEMPT_VOID);
