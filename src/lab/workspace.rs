@@ -19,6 +19,21 @@ use crate::diagnostic::{Error, Result, codes};
 /// Where the token of the lab's cloud is kept, in the workspace's folder.
 const CLOUD_TOKEN: &str = "secrets/hcloud-token";
 
+/// The bundled runbook that makes servers in the cloud.
+const CELL0: &str = "cell0";
+
+/// Its roles of the machine that is a server of the cloud from the start, beside those of the scene.
+const CELL0_FIRST: (&str, &[&str]) = ("node-1", &["node"]);
+
+/// The hosts whose servers it makes: their names, those of the servers, and their roles.
+const CELL0_MADE: &[(&str, &str, &[&str])] = &[
+    ("node-2", "cell0-node-2", &["node", "new", "front"]),
+    ("node-3", "cell0-node-3", &["node", "new"]),
+];
+
+/// Its input for the key that its servers let in.
+const CELL0_KEY: &str = "operator_key";
+
 /// What a lab's workspace is for.
 #[derive(Debug, Clone)]
 pub struct WorkspaceFor {
@@ -26,6 +41,13 @@ pub struct WorkspaceFor {
     pub runbook: String,
     /// The runbook's inputs.
     pub inputs: BTreeMap<String, Value>,
+}
+
+impl WorkspaceFor {
+    /// Whether the lab's workspace has hosts whose servers a step makes.
+    fn makes_servers(&self, state: &State) -> bool {
+        state.scene.has_cloud() && purpose_name(self) == CELL0
+    }
 }
 
 impl Lab {
@@ -66,7 +88,14 @@ impl Lab {
             replace(&dir.join(CLOUD_TOKEN), cloud.token.expose_secret().as_bytes(), 0o600)?;
         }
         let recipient = age_identity(&dir.join("secrets/age-identity"))?;
-        let file = hactl_toml(&state, purpose, &recipient, cloud.as_ref());
+        let mut purpose = purpose.clone();
+        if purpose.makes_servers(&state) {
+            let path = keys.join("id_ed25519.pub");
+            let key = fs::read_to_string(&path).map_err(io("read", &path))?;
+            let key = Value::String(key.trim().to_owned());
+            purpose.inputs.entry(CELL0_KEY.to_owned()).or_insert(key);
+        }
+        let file = hactl_toml(&state, &purpose, &recipient, cloud.as_ref());
         replace(&dir.join("hactl.toml"), file.as_bytes(), 0o644)?;
         give_back(dir)
     }
@@ -120,14 +149,27 @@ fn hactl_toml(
             file.push_str(&format!("{name} = {value}\n"));
         }
     }
+    let makes_servers = purpose.makes_servers(state);
     file.push_str("\n[ssh]\nuser = \"ops\"\nidentity = \"secrets/id_ed25519\"\n");
     for machine in state.nodes() {
-        let roles: Vec<String> = machine.roles.iter().map(|r| quoted(r.as_str())).collect();
+        let more = match CELL0_FIRST {
+            (first, more) if makes_servers && machine.name.as_str() == first => more,
+            _ => &[],
+        };
+        let roles = machine.roles.iter().map(|r| r.as_str()).chain(more.iter().copied());
+        let roles: Vec<String> = roles.map(quoted).collect();
         file.push_str(&format!(
             "\n[[host]]\nname = \"{}\"\naddress = \"{address}\"\nprivate_address = \"{address}\"\nroles = [{}]\n",
             machine.name,
             roles.join(", "),
             address = machine.address,
+        ));
+    }
+    for (name, server, roles) in CELL0_MADE.iter().filter(|_| makes_servers) {
+        let roles: Vec<String> = roles.iter().copied().map(quoted).collect();
+        file.push_str(&format!(
+            "\n[[host]]\nname = \"{name}\"\nserver = \"{server}\"\nuser = \"root\"\nroles = [{}]\n",
+            roles.join(", ")
         ));
     }
     file.push_str(&format!(

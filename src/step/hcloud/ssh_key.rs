@@ -28,7 +28,8 @@ pub struct HcloudSshKey {
     pub adopt: Adopt,
 }
 
-/// A public key of OpenSSH, in one line.
+/// A public key of OpenSSH, in one line. An empty text is one that nobody has given yet: the step is blocked for it, and
+/// the runbook's other phases are not.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PublicKey {
@@ -51,6 +52,9 @@ impl TryFrom<String> for PublicKey {
     fn try_from(text: String) -> Result<Self, String> {
         const KINDS: [&str; 4] = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"];
         let line = text.trim();
+        if line.is_empty() {
+            return Ok(Self { kind: String::new(), key: String::new(), comment: String::new() });
+        }
         // What is no public key is not repeated: it may be the private one.
         let wrong = "not a public key of OpenSSH: one line is wanted, such as ssh-ed25519 AAAA… name";
         let mut words = line.splitn(3, ' ');
@@ -74,6 +78,9 @@ impl From<PublicKey> for String {
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key.is_empty() {
+            return Ok(());
+        }
         write!(f, "{} {}", self.kind, self.key)?;
         if self.comment.is_empty() { Ok(()) } else { write!(f, " {}", self.comment) }
     }
@@ -105,6 +112,10 @@ impl StepKind for HcloudSshKey {
 
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
         let mut findings = Findings::default();
+        if self.public_key.key.is_empty() {
+            findings.block("no public key is given: it belongs into public_key, or into the input that stands there");
+            return Ok(findings);
+        }
         let cloud = view.hcloud().await?;
         let found = super::check_usable::<SshKey>(&cloud, &self.name, self.adopt, &mut findings).await?;
         match found {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SETTLE, changes_nothing};
 use crate::access::Trial;
-use crate::diagnostic::Result;
+use crate::diagnostic::{Error, Result, codes};
 use crate::step::common::{unverified, wait_for};
 use crate::step::{Evidence, Scope, StepKind};
 
@@ -19,8 +19,8 @@ const EVERY: Duration = Duration::from_secs(4);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeeFloatingIp {
-    /// The address.
-    address: Ipv4Addr,
+    /// The address, such as `${steps.ip.ip}`.
+    address: String,
 }
 
 impl StepKind for SeeFloatingIp {
@@ -35,7 +35,12 @@ impl StepKind for SeeFloatingIp {
 
     async fn verify(&self, trial: &Trial<'_>) -> Result<Evidence> {
         let here = trial.view().here()?;
-        let (address, port) = (self.address.into(), here.host().port);
+        let address: Ipv4Addr = self.address.parse().map_err(|_| {
+            let text = format!("{:?} is no IPv4 address", self.address);
+            Error::new(codes::FILE_BAD_VALUE, text)
+                .next("set `address` of the step to the output ip of the floating IP")
+        })?;
+        let (address, port) = (address.into(), here.host().port);
         let pinned = trial.pinned_keys(here.name())?;
         let Some(like) = pinned.first() else {
             return Err(unverified(format!("no key is pinned for {}", here.name())).host(here.name()));

@@ -70,7 +70,7 @@ impl Machines {
     }
 
     /// The range of all floating IPs of this lab.
-    fn floating_range(&self) -> Result<String> {
+    pub(super) fn floating_range(&self) -> Result<String> {
         let [a, b, c, _] = super::super::super::run::floating_ground(self.lab.state()?.gateway()).octets();
         Ok(format!("{a}.{b}.{c}.0/24"))
     }

@@ -1,7 +1,8 @@
 //! What a new server's first boot finds: its name, who may log in, and the user data, for cloud-init.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use super::super::super::model::Server;
@@ -35,7 +36,29 @@ impl Machines {
         put("etc/hostname", &format!("{name}\n"), 0o644)?;
         let hosts = machine::hosts(&self.lab.state()?);
         put("etc/hosts", &format!("{hosts}127.0.1.1 {name}\n"), 0o644)?;
+        if let Some(ip) = server.ipv4 {
+            self.by_networkd(&own.join("upper"), ip)?;
+        }
         self.connect(project, server)
+    }
+
+    /// Has the system configure its public interface itself, as those of the provider's images do: whoever adds an address
+    /// there for the next boot finds whom to tell.
+    fn by_networkd(&self, upper: &Path, ip: Ipv4Addr) -> Result<()> {
+        let folder = upper.join("etc/systemd/network");
+        let wants = upper.join("etc/systemd/system/multi-user.target.wants");
+        for path in [&folder, &wants] {
+            fs::create_dir_all(path).map_err(io("make", path))?;
+        }
+        let (range, gateway) = (self.floating_range()?, self.lab.state()?.gateway());
+        let text = format!(
+            "[Match]\nName=eth0\n\n[Network]\nAddress={ip}/24\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n\n\
+             [Route]\nDestination={range}\nGateway={gateway}\n"
+        );
+        let path = folder.join("10-eth0.network");
+        fs::write(&path, text).map_err(io("write", &path))?;
+        let link = wants.join("systemd-networkd.service");
+        symlink("/usr/lib/systemd/system/systemd-networkd.service", &link).map_err(io("make", &link))
     }
 
     /// Takes the machine, its namespace and its disk away.
