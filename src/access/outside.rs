@@ -32,15 +32,19 @@ impl View<'_> {
     /// Where hactl reaches a host, as an IP address.
     ///
     /// # Errors
-    /// Its name cannot be looked up.
+    /// Its name cannot be looked up, or its server is not made yet.
     pub async fn ip_of(&self, host: &Host) -> Result<IpAddr> {
-        let to = (host.address.as_str(), host.port);
+        let Some(address) = host.reached_at() else {
+            let text = format!("the server of the host {} is not made yet", host.name);
+            return Err(Error::new(codes::SSH_NO_SERVER, text).host(&host.name).state("nothing was changed"));
+        };
+        let to = (address.as_str(), host.port);
         let found = match timeout(ANSWER, lookup_host(to)).await {
             Ok(Ok(mut found)) => found.next(),
             Ok(Err(_)) | Err(_) => None,
         };
         found.map(|found| found.ip()).ok_or_else(|| {
-            let text = format!("{} cannot be looked up", host.address.as_str());
+            let text = format!("{address} cannot be looked up");
             Error::new(codes::SSH_UNREACHABLE, text).host(&host.name).state("nothing was changed")
         })
     }

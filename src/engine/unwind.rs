@@ -13,7 +13,7 @@ use super::state::State;
 use crate::diagnostic::{Error, Result, codes};
 use crate::event::{Event, Listener};
 use crate::journal::Checkpoint;
-use crate::journal::record::{Observed, Place, Record};
+use crate::journal::record::{Observed, OutputValue, Outputs, Place, Record};
 use crate::name::PhaseId;
 use crate::step::{Failure, WayBack};
 use crate::waiting::{Await, awaited};
@@ -54,9 +54,10 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     }
 
     fn retreat_of(&self, task: &Task) -> Result<Retreat> {
-        let (state, ours) = {
+        let (state, ours, object) = {
             let state = self.journal.state();
-            state.checkpoint(&task.place).map_or((State::Pending, false), |c| (c.state, c.is_ours()))
+            let checkpoint = state.checkpoint(&task.place);
+            checkpoint.map_or((State::Pending, false, None), |c| (c.state, c.is_ours(), object(&c.outputs)))
         };
         let not_ours =
             |how: &str| Ok(Retreat { place: task.place.clone(), fate: Fate::NotOurs, how: how.to_owned() });
@@ -89,7 +90,10 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                     WayBack::Irreversible { .. } => Fate::Stays,
                 };
                 let how = match &resolved.way_back {
-                    WayBack::Undo => "is undone".to_owned(),
+                    WayBack::Undo => match object {
+                        Some(object) => format!("is undone: {object}"),
+                        None => "is undone".to_owned(),
+                    },
                     WayBack::Nothing => "changed nothing".to_owned(),
                     WayBack::Compensate(how) => how.clone(),
                     WayBack::Irreversible { .. } => way_back_text(&resolved.way_back),
@@ -230,5 +234,14 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 Err(Error::new(codes::ROLLBACK_FAILED, format!("cannot tell whether it is undone: {what}")))
             }
         }
+    }
+}
+
+/// The object that a step made, by its name and its number, where its outputs say so.
+fn object(outputs: &Outputs) -> Option<String> {
+    let find = |wanted: &str| outputs.iter().find(|(name, _)| name.as_str() == wanted).map(|(_, value)| value);
+    match (find("name")?, find("id")?) {
+        (OutputValue::String(name), OutputValue::Integer(id)) => Some(format!("{name} (number {id})")),
+        _ => None,
     }
 }

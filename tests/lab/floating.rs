@@ -59,6 +59,7 @@ fn an_ip_leads_to_a_server_also_after_its_reboot_and_is_taken_back() {
     let workspace = lab.workspace("floating.toml");
     join(&project, &workspace, "edge-1", &ip);
 
+    project.on(&ip, "systemctl --quiet disable --now systemd-networkd.service");
     // Nobody gives the interface its addresses at the next start: said before the system is changed.
     let refused = workspace.hactl(&["phase", "run", "0", "--yes"]);
     assert_ne!(refused.status, 0, "{refused}");

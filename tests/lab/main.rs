@@ -26,6 +26,7 @@ mod names;
 mod others;
 mod outside;
 mod phase0;
+mod phase1;
 mod proof;
 mod proof_fails;
 mod refusals;
@@ -50,6 +51,7 @@ type Test = (&'static str, fn());
 /// The longest first, so that none of them is left alone with one processor at the end.
 const TESTS: &[&[Test]] = &[
     phase0::TESTS,
+    phase1::TESTS,
     faulty::TESTS,
     secrets::TESTS,
     proof::TESTS,

@@ -10,6 +10,9 @@ use super::{HcloudClient, Resource};
 use crate::diagnostic::{Error, Result, codes};
 use crate::waiting::{Await, Waiting, begin};
 
+/// How much sooner than all others the first look at an action comes.
+const SOONER: u32 = 8;
+
 /// Something that the API does in the background.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Action {
@@ -76,6 +79,8 @@ impl HcloudClient {
         let until = Instant::now() + limit;
         let mut open = actions;
         let mut waiting: Option<Waiting> = None;
+        // Most actions end within a moment: the first looks come soon, the later ones as seldom as they may.
+        let mut pause = self.deadlines().poll / SOONER;
         loop {
             if let Some(failed) = open.iter().find(|action| action.status == "error") {
                 return Err(failed.failure());
@@ -96,7 +101,8 @@ impl HcloudClient {
                 return Err(Error::new(codes::HCLOUD_UNKNOWN, text)
                     .state("it may still end well; looking again decides"));
             }
-            sleep(self.deadlines().poll).await;
+            sleep(pause).await;
+            pause = pause.saturating_mul(2).min(self.deadlines().poll);
             // One question for all of them. What it does not know, it may know a moment later.
             for action in self.actions(&open).await? {
                 if let Some(known) = open.iter_mut().find(|known| known.id == action.id) {

@@ -75,7 +75,7 @@ pub struct Deadlines {
     pub pause: Duration,
     /// Until an object that was made or deleted is, or is no longer, in the lists: they may be some seconds old.
     pub settle: Duration,
-    /// Between two looks at an action or a list.
+    /// Between two looks at an action or a list; the first ones at an action come sooner.
     pub poll: Duration,
     /// Until an action ends.
     pub action: Duration,
