@@ -213,7 +213,9 @@ mod tests {
         assert_ne!(key, parse("ssh-rsa AAAAC3Nza+/=").unwrap());
         let private =
             "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----";
-        for wrong in ["", "ssh-ed25519", "AAAAC3", "ssh-ed25519 b3Bl", "ssh-rsa AAAA\nssh-rsa AAAA", private]
+        // None is given yet: that is for the step's check to say, when the step's turn comes.
+        assert_eq!(parse(" \n").unwrap().to_string(), "");
+        for wrong in ["ssh-ed25519", "AAAAC3", "ssh-ed25519 b3Bl", "ssh-rsa AAAA\nssh-rsa AAAA", private]
         {
             let error = parse(wrong).unwrap_err();
             assert!(!error.contains("b3Bl"), "{error}");
