@@ -239,7 +239,8 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
 
 /// The object that a step made, by its name and its number, where its outputs say so.
 fn object(outputs: &Outputs) -> Option<String> {
-    let find = |wanted: &str| outputs.iter().find(|(name, _)| name.as_str() == wanted).map(|(_, value)| value);
+    let find =
+        |wanted: &str| outputs.iter().find(|(name, _)| name.as_str() == wanted).map(|(_, value)| value);
     match (find("name")?, find("id")?) {
         (OutputValue::String(name), OutputValue::Integer(id)) => Some(format!("{name} (number {id})")),
         _ => None,

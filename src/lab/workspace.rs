@@ -26,10 +26,8 @@ const CELL0: &str = "cell0";
 const CELL0_FIRST: (&str, &[&str]) = ("node-1", &["node"]);
 
 /// The hosts whose servers it makes: their names, those of the servers, and their roles.
-const CELL0_MADE: &[(&str, &str, &[&str])] = &[
-    ("node-2", "cell0-node-2", &["node", "new", "front"]),
-    ("node-3", "cell0-node-3", &["node", "new"]),
-];
+const CELL0_MADE: &[(&str, &str, &[&str])] =
+    &[("node-2", "cell0-node-2", &["node", "new", "front"]), ("node-3", "cell0-node-3", &["node", "new"])];
 
 /// Its input for the key that its servers let in.
 const CELL0_KEY: &str = "operator_key";

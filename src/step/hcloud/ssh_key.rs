@@ -113,7 +113,9 @@ impl StepKind for HcloudSshKey {
     async fn check(&self, view: &View<'_>) -> Result<Findings> {
         let mut findings = Findings::default();
         if self.public_key.key.is_empty() {
-            findings.block("no public key is given: it belongs into public_key, or into the input that stands there");
+            findings.block(
+                "no public key is given: it belongs into public_key, or into the input that stands there",
+            );
             return Ok(findings);
         }
         let cloud = view.hcloud().await?;
@@ -215,8 +217,7 @@ mod tests {
             "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----";
         // None is given yet: that is for the step's check to say, when the step's turn comes.
         assert_eq!(parse(" \n").unwrap().to_string(), "");
-        for wrong in ["ssh-ed25519", "AAAAC3", "ssh-ed25519 b3Bl", "ssh-rsa AAAA\nssh-rsa AAAA", private]
-        {
+        for wrong in ["ssh-ed25519", "AAAAC3", "ssh-ed25519 b3Bl", "ssh-rsa AAAA\nssh-rsa AAAA", private] {
             let error = parse(wrong).unwrap_err();
             assert!(!error.contains("b3Bl"), "{error}");
         }
