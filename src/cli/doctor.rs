@@ -188,9 +188,17 @@ async fn examine_host(view: View<'_>, name: &crate::name::HostName, workspace: &
     };
     let examined = async {
         let mut found = Vec::new();
-        if let Err(error) = host.reach().await {
-            found.push(Found::fail(name.to_string(), &error));
-            return found;
+        match host.reach().await {
+            Ok(()) => {}
+            // A runbook may make it: until then there is nothing to mend.
+            Err(error) if error.code() == codes::SSH_NO_SERVER => {
+                found.push(Found::new(name.to_string(), Verdict::Warn, error.one_line()));
+                return found;
+            }
+            Err(error) => {
+                found.push(Found::fail(name.to_string(), &error));
+                return found;
+            }
         }
         let login = &host.host().user;
         let sudo = if login.as_str() == "root" { "" } else { ", sudo works" };

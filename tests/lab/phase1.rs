@@ -64,6 +64,10 @@ fn rehearsed_repeated_and_taken_back() {
     let (names_before, first_before) = (names(&project), first(&project));
     assert_eq!(names_before, ["servers cell0-node-1"]);
 
+    // A server that a step makes is nothing to mend.
+    let doctor = workspace.must(&["doctor"]);
+    assert!(doctor.stdout.contains("WARN  node-2: its server cell0-node-2 is not made yet"), "{doctor}");
+
     // Looking asks for nothing, says what it will cost, and that two hosts are not there yet.
     project.must("DELETE", "/lab/requests", &Value::Null);
     let plan = workspace.hactl(&["plan", "--phase", "1", "--dry-run"]);
