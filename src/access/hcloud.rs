@@ -28,8 +28,8 @@ use crate::name::{FleetName, RunId};
 use crate::redact::Redactor;
 use crate::step::Failure;
 use crate::transport::hcloud::{
-    Action, Actions, Deadlines, FloatingIp, HcloudClient, HcloudSettings, Head, LoadBalancer, Named,
-    PriceList, Resource, Server,
+    Action, Actions, Deadlines, FloatingIp, HcloudClient, HcloudSettings, Head, LoadBalancer, MayWrite,
+    Named, PriceList, Resource, Server,
 };
 use crate::waiting::{Await, awaited};
 use crate::workspace::{HcloudConfig, Workspace};
@@ -166,6 +166,20 @@ impl HcloudView {
     /// No usable answer came.
     pub async fn get<R: Resource>(&self, id: i64) -> Result<Option<R>> {
         self.client.get(id).await
+    }
+
+    /// Whether the token may change anything; an order without content is sent, of which nothing can come.
+    ///
+    /// # Errors
+    /// It may not, or no usable answer came.
+    pub async fn may_write(&self) -> Result<MayWrite> {
+        self.client.may_write().await
+    }
+
+    /// How many requests the project has left this hour, and of how many.
+    #[must_use]
+    pub fn requests_left(&self) -> Option<(u64, u64)> {
+        self.client.requests_left()
     }
 
     /// The price list.

@@ -1,7 +1,8 @@
 //! `hactl doctor`: can everything be reached that a run needs, and is it in order?
 //!
 //! Invariant: it never stops at the first failure, and changes nothing; only in a mirror it may leave the mark on which
-//! conditional writes are tried, which says nothing and is never changed.
+//! conditional writes are tried, which says nothing and is never changed. What it sends to the cloud beside reads is one
+//! order that holds nothing, so that nothing can come of it.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::journal::record::Place;
 use crate::name::{FleetName, StepId};
 use crate::render::bars::Waiting;
 use crate::render::{Format, Out, words};
+use crate::runbook::Runbook;
 use crate::sealed::opens;
 use crate::transport::s3::BucketState;
 use crate::workspace::Workspace;
@@ -32,6 +34,7 @@ mod postgres;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 It looks at every host, the bucket, the cloud, PostgreSQL and the secrets, and changes nothing.
+Whether the cloud's token may write shows in the refusal of one order that holds nothing.
 The exit status is 1 where something fails; a warning does not count.
 
 Example:
@@ -106,7 +109,7 @@ impl Doctor {
             let place = nowhere()?;
             let view = fleet.world().view(&place);
             let workspace = &glance.workspace;
-            let examined = examine(view, workspace, &glance.state);
+            let examined = examine(view, workspace, &glance.runbook, &glance.state);
             Ok(Waiting::during(out, "examining, nothing is changed", &SystemClock, examined).await)
         })?;
         for one in &found {
@@ -128,7 +131,7 @@ impl Doctor {
     }
 }
 
-async fn examine(view: View<'_>, workspace: &Workspace, state: &RunState) -> Vec<Found> {
+async fn examine(view: View<'_>, workspace: &Workspace, runbook: &Runbook, state: &RunState) -> Vec<Found> {
     let mut found = vec![local_ssh().await];
     let hosts = stream::iter(workspace.hosts.iter().enumerate())
         .map(|(index, host)| async move { (index, examine_host(view, &host.name, workspace).await) })
@@ -137,7 +140,7 @@ async fn examine(view: View<'_>, workspace: &Workspace, state: &RunState) -> Vec
     hosts.sort_by_key(|(index, _)| *index);
     found.extend(hosts.into_iter().flat_map(|(_, found)| found));
     found.extend(examine_bucket(view, workspace).await);
-    found.extend(cloud::examine(view, workspace).await);
+    found.extend(cloud::examine(view, workspace, runbook).await);
     found.extend(mirror::examine(workspace, state).await);
     found.extend(examine_secrets(view, workspace).await);
     found

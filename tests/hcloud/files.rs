@@ -1,13 +1,10 @@
-//! What `hactl.toml` says of the cloud, and what `doctor` finds there.
-
-use serde_json::{Value, json};
+//! What `hactl.toml` says of the cloud.
 
 use crate::client::TOKEN;
 use crate::common::cli::{HACTL_TOML, Place, SMALL_TOML};
-use crate::scripted::{Say, Scripted};
 
 /// A workspace with a project in the cloud.
-fn workspace(hcloud: &str) -> Place {
+pub(crate) fn workspace(hcloud: &str) -> Place {
     use std::os::unix::fs::PermissionsExt as _;
 
     let place = Place::new();
@@ -65,38 +62,6 @@ fn a_host_may_stand_on_a_server_that_a_step_makes() {
         let ran = with(host).hactl(&["check"]);
         assert!(ran.status == 2 && ran.stderr.contains(said), "{host}: {ran}");
     }
-}
-
-fn examined(server: &Scripted) -> Value {
-    let endpoint = format!("token = {{ file = \"token\" }}\nendpoint = \"{}\"", server.endpoint);
-    let ran = workspace(&endpoint).hactl(&["doctor", "--output", "json"]);
-    assert!(!format!("{ran}").contains(TOKEN), "{ran}");
-    let objects = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let mut of_the_cloud = objects.filter(|object| object["what"] == "cloud project");
-    of_the_cloud.next().expect("the cloud was not examined")
-}
-
-#[test]
-fn the_doctor_says_whether_the_token_opens_the_project() {
-    let ours = json!({ "hactl-fleet": "pair", "hactl-run": "run1" });
-    let keys = json!([
-        { "id": 1, "name": "a", "public_key": "ssh-ed25519 AAAA", "labels": ours },
-        { "id": 2, "name": "b", "public_key": "ssh-ed25519 AAAB" },
-    ]);
-    let server = Scripted::saying([Say::Answer(200, json!({ "ssh_keys": keys }).to_string())]);
-    let found = examined(&server);
-    assert_eq!(found["verdict"], "ok");
-    let wanted = format!(
-        "the token opens it, at {}; it has 2 SSH keys, 1 of them made for this fleet",
-        server.endpoint
-    );
-    assert_eq!(found["text"], wanted);
-    assert!(server.asked().iter().all(|asked| asked.line.starts_with("GET ")));
-
-    let refused = json!({ "error": { "code": "unauthorized", "message": "unable to authenticate" } });
-    let found = examined(&Scripted::saying([Say::Answer(401, refused.to_string())]));
-    assert_eq!(found["verdict"], "fail");
-    assert!(found["next"][0].as_str().unwrap().starts_with("make a token"), "{found}");
 }
 
 /// A floating IP leads to one server, and never to a load balancer.

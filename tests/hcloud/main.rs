@@ -2,7 +2,7 @@
 //! becomes of requests.
 
 #![recursion_limit = "256"]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 #[cfg(all(feature = "lab", target_os = "linux"))]
 mod balancing;
@@ -11,6 +11,8 @@ mod bench;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(all(feature = "lab", target_os = "linux"))]
+mod doctor;
 mod files;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 mod floating;

@@ -17,6 +17,7 @@ mod floating;
 mod model;
 mod pace;
 mod parts;
+mod permission;
 mod pricing;
 mod server;
 
@@ -36,6 +37,7 @@ pub use self::model::{
     Actions, AppliedTo, Firewall, Head, Network, PlacementGroup, Resource, RuleSeen, SshKey, SubnetSeen,
 };
 pub use self::parts::{Address, FirewallOn, Named, Numbered, PrivateNet, Protection, PublicNet};
+pub use self::permission::MayWrite;
 pub use self::pricing::{Price, PriceAt, PriceList, Priced};
 pub use self::server::{OfferedAt, Server, ServerType};
 

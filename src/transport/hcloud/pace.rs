@@ -30,6 +30,11 @@ impl Pace {
         }
     }
 
+    /// How many requests are left, and of how many, as the newest answer said.
+    pub(super) fn left(&self) -> Option<(u64, u64)> {
+        self.0.get().map(|left| (left.remaining, left.limit))
+    }
+
     /// Waits where there are few requests left.
     pub(super) async fn wait(&self) {
         if let Some(gap) = self.gap() {
