@@ -43,8 +43,15 @@ pub struct ReportArgs {
 struct Importable<'a> {
     event: &'static str,
     to: String,
-    id: i64,
+    id: &'a str,
     step: &'a str,
+}
+
+#[derive(Serialize)]
+struct NotImportable<'a> {
+    event: &'static str,
+    step: &'a str,
+    why: &'a str,
 }
 
 #[derive(Serialize)]
@@ -91,9 +98,12 @@ fn tell_terraform(told: &Report, out: &Out) -> Result<Exit> {
     match out.format() {
         Format::Human => out.say(to_terraform(told, &imports).trim_end())?,
         Format::Json => {
-            for import in &imports {
+            for import in &imports.blocks {
                 let to = format!("{}.{}", import.resource, import.label);
-                out.object(&Importable { event: "importable", to, id: import.id, step: &import.step })?;
+                out.object(&Importable { event: "importable", to, id: &import.id, step: &import.step })?;
+            }
+            for (step, why) in &imports.unknown {
+                out.object(&NotImportable { event: "not_importable", step, why })?;
             }
         }
     }

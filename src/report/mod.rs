@@ -5,6 +5,7 @@
 //! [`crate::render::report`].
 
 mod builder;
+mod joined;
 mod outline;
 mod terraform;
 
@@ -24,7 +25,7 @@ use crate::proof::Freshness;
 use crate::redact::Redactor;
 
 pub use outline::{OutlinedComponent, OutlinedPhase, OutlinedStep};
-pub use terraform::{Import, to_terraform};
+pub use terraform::{Import, Imports, to_terraform};
 
 use builder::Builder;
 use outline::Outline;
@@ -38,6 +39,8 @@ pub struct Report {
     pub run: Run,
     /// The runbook's title, where its bytes are still there.
     pub title: Option<String>,
+    /// The values of the runbook's inputs, where its bytes are still there.
+    pub inputs: BTreeMap<String, toml::Value>,
     /// Why the runbook's titles are missing.
     pub no_outline: Option<String>,
     /// The other runs of this journal, oldest first.
@@ -78,7 +81,7 @@ pub struct PhaseReport {
 }
 
 /// A step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct StepReport {
     /// Its id.
     pub id: String,
@@ -86,6 +89,8 @@ pub struct StepReport {
     pub title: Option<String>,
     /// The kind of its action, where the runbook is there.
     pub kind: Option<String>,
+    /// The parameters of its action as the runbook writes them, where it is there.
+    pub parameters: Option<toml::Value>,
     /// Where something was recorded of it.
     pub places: Vec<PlaceReport>,
 }
@@ -242,6 +247,7 @@ impl Report {
         Ok(Self {
             made: now,
             title: outline.title(),
+            inputs: outline.inputs(store.get(&gathered.run.workspace).ok().as_deref()),
             no_outline,
             others: seen.into_iter().filter(|id| *id != gathered.run.run).collect(),
             last: gathered.last,
@@ -354,13 +360,14 @@ fn phases(
                     id: step.id.clone(),
                     title: Some(step.title.clone()),
                     kind: step.action.keys().next().cloned(),
+                    parameters: step.action.values().next().cloned(),
                     places: places.remove(&step.id).unwrap_or_default(),
                 })
                 .collect(),
         })
         .collect();
     let mut left: Vec<StepReport> =
-        places.into_iter().map(|(id, places)| StepReport { id, title: None, kind: None, places }).collect();
+        places.into_iter().map(|(id, places)| StepReport { id, places, ..StepReport::default() }).collect();
     left.sort_by_key(|step| step.places.iter().map(|place| place.began).min());
     if !left.is_empty() {
         phases.push(PhaseReport { named: None, done: None, steps: left });

@@ -12,6 +12,8 @@ use serde::Deserialize;
 pub(super) struct Outline {
     runbook: Option<Head>,
     #[serde(default)]
+    inputs: BTreeMap<String, OutlinedInput>,
+    #[serde(default)]
     pub(super) phase: Vec<OutlinedPhase>,
     #[serde(default)]
     pub(super) component: Vec<OutlinedComponent>,
@@ -20,6 +22,18 @@ pub(super) struct Outline {
 #[derive(Clone, Debug, Deserialize)]
 struct Head {
     title: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct OutlinedInput {
+    default: Option<toml::Value>,
+}
+
+/// What a report reads of a workspace.
+#[derive(Deserialize)]
+struct OutlinedWorkspace {
+    #[serde(default)]
+    inputs: BTreeMap<String, toml::Value>,
 }
 
 /// A phase of a runbook.
@@ -64,6 +78,15 @@ impl Outline {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|e| format!("the runbook is not UTF-8: {e}"))?;
         toml::from_str(text).map_err(|e| format!("the runbook cannot be read: {}", e.message()))
+    }
+
+    /// The values of inputs: what the workspace's bytes say, else the defaults.
+    pub(super) fn inputs(&self, workspace: Option<&[u8]>) -> BTreeMap<String, toml::Value> {
+        let defaults =
+            self.inputs.iter().filter_map(|(name, input)| Some((name.clone(), input.default.clone()?)));
+        let said = workspace.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let said = said.and_then(|text| toml::from_str::<OutlinedWorkspace>(text).ok());
+        defaults.chain(said.map(|said| said.inputs).unwrap_or_default()).collect()
     }
 
     pub(super) fn title(&self) -> Option<String> {

@@ -248,7 +248,7 @@ title = "Nodes"
 [[phase.step]]
 id = "network"
 title = "The network"
-action.hcloud_network = { name = "cell0" }
+action.hcloud_network = { name = "${inputs.net}", ip_range = "10.0.0.0/16", subnet = "10.0.1.0/24" }
 [[phase.step]]
 id = "node-1"
 title = "The server that was there"
@@ -266,7 +266,51 @@ action.hcloud_server = { name = "cell0-node-2" }
 [[phase.step]]
 id = "attach"
 title = "What joins two objects"
-action.hcloud_attach = { server = "cell0-node-1", network = "cell0" }
+action.hcloud_attach = { server = "cell0-node-1", network = "${inputs.net}" }
+[[phase.step]]
+id = "attach-2"
+title = "What was taken back with its server"
+action.hcloud_attach = { server = "cell0-node-2", network = "${inputs.net}" }
+[[phase.step]]
+id = "balancer"
+title = "The load balancer"
+action.hcloud_load_balancer = { name = "cell0-lb", type = "lb11", location = "hel1", network = "${inputs.net}" }
+[[phase.step]]
+id = "target"
+title = "A target by its number"
+action.hcloud_balancer_target = { balancer = "cell0-lb", server = "cell0-node-1" }
+[[phase.step]]
+id = "outside"
+title = "A target by its address"
+action.hcloud_balancer_target = { balancer = "cell0-lb", ip = "203.0.113.9" }
+[[phase.step]]
+id = "service"
+title = "A service"
+action.hcloud_balancer_service = { balancer = "cell0-lb", protocol = "tcp", listen_port = "${inputs.port}" }
+[[phase.step]]
+id = "wall"
+title = "The firewall"
+action.hcloud_firewall = { name = "cell0-wall", adopt = true }
+[[phase.step]]
+id = "walled"
+title = "Who is behind it"
+action.hcloud_apply_firewall = { server = "cell0-node-1", firewall = "cell0-wall" }
+[[phase.step]]
+id = "ip"
+title = "The floating IP"
+action.hcloud_floating_ip = { name = "cell0-ip" }
+[[phase.step]]
+id = "leads"
+title = "Where it leads"
+action.hcloud_assign_floating_ip = { floating_ip = "cell0-ip", server = "cell0-node-1" }
+[inputs.net]
+type = "string"
+default = "2 cells \"x\""
+help = "The network."
+[inputs.port]
+type = "integer"
+default = 443
+help = "The port."
 "#;
 
 #[test]
@@ -279,6 +323,15 @@ fn terraform_is_told_of_each_object_that_stands_once() {
         ("again", 4_200_001, "cell0-node-1"),
         ("node-2", 4_200_002, "cell0-node-2"),
         ("attach", 4_200_001, "cell0-node-1"),
+        ("attach-2", 4_200_002, "cell0-node-2"),
+        ("balancer", 4_200_004, "cell0-lb"),
+        ("target", 4_200_004, "cell0-lb"),
+        ("outside", 4_200_004, "cell0-lb"),
+        ("service", 4_200_004, "cell0-lb"),
+        ("wall", 4_200_005, "cell0-wall"),
+        ("walled", 4_200_001, "cell0-node-1"),
+        ("ip", 4_200_006, "cell0-ip"),
+        ("leads", 4_200_006, "cell0-ip"),
     ] {
         let place: Place = serde_json::from_value(serde_json::json!({ "step": step })).unwrap();
         let outputs: Outputs = serde_json::from_value(
