@@ -226,6 +226,7 @@ codes! {
     // postgres
     POSTGRES_NONE = "postgres::none", Usage, "the workspace names no PostgreSQL instance";
     POSTGRES_DOWN = "postgres::down", Failed, "no PostgreSQL server answers";
+    POSTGRES_CLOSED = "postgres::closed", Failed, "PostgreSQL runs, and does not let its own superuser in";
     POSTGRES_NO_ROLE = "postgres::no_role", Failed, "PostgreSQL does not let the monitoring role in";
     POSTGRES_QUERY = "postgres::query", Failed, "a query failed";
     POSTGRES_DEADLINE = "postgres::deadline", Failed, "a query took too long";

@@ -125,6 +125,9 @@ fn databases() {
     sessions_that_do_not_end(&workspace);
     workspace.must(&phase("run", "0"));
 
+    let closed = ["on node-1", "does not let its superuser in", "pg_hba.conf", "hactl resume"];
+    while_closed(&lab, || refused(&workspace, &phase("verify", "0"), 1, "postgres::closed", &closed));
+
     let hba = "/etc/postgresql/17/main/pg_hba.conf";
     lab.read("node-1", &format!("sudo mv {hba} {hba}.kept"));
     let odd = ["step access on node-1", "pg_hba.conf, which is not there", "hactl resume"];
@@ -148,6 +151,18 @@ fn databases() {
     refused(&workspace, &phase("rollback", "2"), 1, "engine::rollback_failed", &slots);
     psql(&lab, "cell", "SELECT pg_drop_replication_slot($$kept$$)");
     workspace.must(&phase("rollback", "2"));
+}
+
+/// Does this while the server runs and lets nobody in.
+fn while_closed(lab: &Lab, meanwhile: impl FnOnce()) {
+    let hba = "/etc/postgresql/17/main/pg_hba.conf";
+    let lets_in = "sudo -u postgres psql -Xqc 'select 1' postgres >/dev/null 2>&1 && echo yes || echo no";
+    let reload = "sudo systemctl reload postgresql@17-main";
+    lab.read("node-1", &format!("sudo sed -i.kept '1i local all all reject' {hba} && {reload}"));
+    eventually("nobody is let in", Duration::from_secs(20), || lab.read("node-1", lets_in) == "no");
+    meanwhile();
+    lab.read("node-1", &format!("sudo mv {hba}.kept {hba} && {reload}"));
+    eventually("they are let in again", Duration::from_secs(20), || lab.read("node-1", lets_in) == "yes");
 }
 
 /// hactl and its psql are killed while the server works for them, and that session does not obey.
@@ -178,14 +193,7 @@ fn sessions_that_do_not_end(workspace: &Workspace<'_>) {
     refused(workspace, &["resume", "--yes"], 6, "engine::in_doubt", &says);
 
     // A server that lets nobody in is no server that is down: that session lives.
-    let hba = "/etc/postgresql/17/main/pg_hba.conf";
-    let lets_in = "sudo -u postgres psql -Xqc 'select 1' postgres >/dev/null 2>&1 && echo yes || echo no";
-    let reload = "sudo systemctl reload postgresql@17-main";
-    lab.read("node-1", &format!("sudo sed -i.kept '1i local all all reject' {hba} && {reload}"));
-    eventually("nobody is let in", Duration::from_secs(20), || lab.read("node-1", lets_in) == "no");
-    refused(workspace, &["resume", "--yes"], 6, "engine::in_doubt", &says[..2]);
-    lab.read("node-1", &format!("sudo mv {hba}.kept {hba} && {reload}"));
-    eventually("they are let in again", Duration::from_secs(20), || lab.read("node-1", lets_in) == "yes");
+    while_closed(lab, || refused(workspace, &["resume", "--yes"], 6, "engine::in_doubt", &says[..2]));
 
     lab.read("node-1", &format!("sudo kill -CONT {pid}; sudo systemctl stop holder"));
     // Its server process would go on holding the roles.

@@ -427,7 +427,8 @@ async fn a_host_that_names_another_line_each_time_is_not_asked_for_ever() {
     let sshd = crate::hostile::forced(&script);
     let scene = Scene { sshd, folder };
     let ssh = scene.process(&ours);
-    let error = ssh.raise(&scene.host(), &standing()).await.unwrap_err();
+    let raised = tokio::time::timeout(Duration::from_secs(60), ssh.raise(&scene.host(), &standing())).await;
+    let error = raised.unwrap().unwrap_err();
     assert_eq!(error.code(), codes::ATTEMPT_OLD_JOURNAL, "{error:?}");
     let count = std::fs::read_to_string(scene.folder.path().join("count")).unwrap().lines().count();
     assert!((2..100).contains(&count), "asked {count} times");

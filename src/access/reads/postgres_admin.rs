@@ -128,13 +128,23 @@ impl HostView<'_> {
             if finished.status != Status::Exited(2) {
                 return Ok(Said::Answer(finished));
             }
-            let said = finished.error("no PostgreSQL answers").one_line();
-            if self.postgres_is_moving().await? {
-                return Ok(Said::Moving(said));
-            }
-            Err(Error::new(codes::POSTGRES_DOWN, said)
-                .host(self.name())
-                .next("hactl doctor    (says whether it runs, and how it is started)"))
+            let standing = self.postgres_standing().await?;
+            let (code, text, next) = match standing {
+                Standing::Moving => {
+                    return Ok(Said::Moving(finished.error("no PostgreSQL answers").one_line()));
+                }
+                Standing::Accepts => (
+                    codes::POSTGRES_CLOSED,
+                    "PostgreSQL does not let its superuser in",
+                    "look at its pg_hba.conf and its connection limits; when psql gets in as postgres: hactl resume",
+                ),
+                Standing::Silent => (
+                    codes::POSTGRES_DOWN,
+                    "no PostgreSQL answers",
+                    "hactl doctor    (says whether it runs, and how it is started)",
+                ),
+            };
+            Err(Error::new(code, finished.error(text).one_line()).host(self.name()).next(next))
         };
         let finished = match self.once_started(ask).await? {
             Said::Answer(finished) => finished,
@@ -147,14 +157,27 @@ impl HostView<'_> {
         serde_json::from_str(&text).map_err(|_| self.odd("an answer of PostgreSQL", &text))
     }
 
-    /// Does the server start or stop? What it says meanwhile is in the language of its settings; this is not.
-    async fn postgres_is_moving(&self) -> Result<bool> {
-        let Some(instance) = &self.world().workspace().postgres else { return Ok(false) };
+    /// How the server stands towards connections. What it says itself is in the language of its settings; this is not.
+    async fn postgres_standing(&self) -> Result<Standing> {
+        let Some(instance) = &self.world().workspace().postgres else { return Ok(Standing::Silent) };
         let ask = Command::new("pg_isready")
             .arg("--quiet")
             .arg(format!("--host={}", instance.socket_dir.display()))
             .arg(format!("--port={}", instance.port));
-        // 1: it answers, and rejects connections.
-        Ok(self.ask(&ask).await?.status == Status::Exited(1))
+        Ok(match self.ask(&ask).await?.status {
+            Status::Exited(0) => Standing::Accepts,
+            Status::Exited(1) => Standing::Moving,
+            _ => Standing::Silent,
+        })
     }
+}
+
+/// How a server stands towards connections.
+enum Standing {
+    /// It takes them: whom it lets in is another matter.
+    Accepts,
+    /// It rejects them all, because it starts or stops.
+    Moving,
+    /// Nobody answers.
+    Silent,
 }
