@@ -89,6 +89,9 @@ pub(crate) fn hosts(state: &State) -> String {
     text
 }
 
+/// Boots a system, and boots it again for as long as it asks for that.
+pub(crate) const START: &str = include_str!("recipe/start-machine.sh");
+
 /// Starts the machine and returns at once.
 pub(crate) fn start(dir: &Path, state: &State, machine: &MachineState) -> Result<()> {
     let console = dir.join(folder(machine)).join("console.log");
@@ -98,14 +101,15 @@ pub(crate) fn start(dir: &Path, state: &State, machine: &MachineState) -> Result
     let lower: Vec<String> = machine.layers.iter().rev().map(|l| l.display().to_string()).collect();
     let mut command = Command::new("setsid");
     command.args(["--fork", "unshare", "--mount", "--propagation", "private", "--", "sh", "-euc"]);
-    let (script, who) = match machine.kind {
-        MachineKind::Debian => {
-            (include_str!("recipe/start-machine.sh"), format!("hactl-{}.{}", state.name, machine.name))
+    let (script, own) = match machine.kind {
+        // No addresses: its interface is made once, when it is made.
+        MachineKind::Debian => (START, vec![format!("hactl-{}.{}", state.name, machine.name), String::new()]),
+        MachineKind::ObjectStore => {
+            (include_str!("recipe/start-store.sh"), vec![machine.address.to_string()])
         }
-        MachineKind::ObjectStore => (include_str!("recipe/start-store.sh"), machine.address.to_string()),
     };
     let namespace = network::path(&network::machine_namespace(&state.name, &machine.name));
-    command.args([script, "hactl-lab"]).arg(lower.join(":")).arg(folder(machine)).arg(namespace).arg(who);
+    command.args([script, "hactl-lab"]).arg(lower.join(":")).arg(folder(machine)).arg(namespace).args(own);
     command.args(cgroup::prepare(&state.name, &machine.name));
     command.current_dir(dir).env_clear().env("PATH", super::exec::PATH);
     command.stdin(Stdio::null()).stdout(log).stderr(errors);

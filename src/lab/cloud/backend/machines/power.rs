@@ -77,8 +77,9 @@ impl Machines {
         let group = group(server.meta.id)?;
         let mut command = Command::new("setsid");
         command.args(["--fork", "unshare", "--mount", "--propagation", "private", "--", "sh", "-euc"]);
-        command.args([include_str!("../../../recipe/start-server.sh"), "hactl-lab", LAYERS]);
-        command.arg(&own).arg(self.namespace(server)).args(cgroup::prepare(self.name(), &group));
+        let namespace = self.namespace(server);
+        command.args([machine::START, "hactl-lab", LAYERS]).arg(&own).arg(network::path(&namespace));
+        command.arg(namespace).arg(own.join("addresses")).args(cgroup::prepare(self.name(), &group));
         self.run(command, &own.join("console.log"))
     }
 
