@@ -17,7 +17,7 @@ const STEPS: &str = r#"
 [[phase.step]]
 id = "balancer"
 title = "The load balancer"
-timeout = "5s"
+timeout = "30s"
 [phase.step.action.hcloud_load_balancer]
 name = "cell0-lb"
 type = "lb11"
@@ -28,7 +28,7 @@ private_address = "10.0.1.9"
 [[phase.step]]
 id = "https"
 title = "Port 443"
-timeout = "5s"
+timeout = "30s"
 [phase.step.action.hcloud_balancer_service]
 balancer = "cell0-lb"
 protocol = "tcp"
@@ -44,7 +44,7 @@ timeout = 3
 [[phase.step]]
 id = "web-1"
 title = "A server"
-timeout = "5s"
+timeout = "30s"
 [phase.step.action.hcloud_balancer_target]
 balancer = "cell0-lb"
 server = "web-1"
@@ -52,7 +52,7 @@ server = "web-1"
 [[phase.step]]
 id = "web-2"
 title = "Another server"
-timeout = "5s"
+timeout = "30s"
 [phase.step.action.hcloud_balancer_target]
 balancer = "cell0-lb"
 server = "web-2"

@@ -1,5 +1,6 @@
 //! The bench that kinds of the cloud are tried on: the engine, the lab's cloud, and a journal that can die.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -60,7 +61,7 @@ public_key = "KEY ops@desk"
 [[phase.step]]
 id = "net"
 title = "The network"
-timeout = "5s"
+timeout = "30s"
 [phase.step.action.hcloud_network]
 name = "cell0-net"
 ip_range = "10.0.0.0/16"
@@ -101,6 +102,7 @@ pub(crate) struct Bench {
     pub(crate) folder: TempDir,
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) told: Rc<Collect>,
+    deadlines: Cell<Deadlines>,
 }
 
 struct Nobody;
@@ -115,6 +117,12 @@ impl Approver for Nobody {
     async fn ask(&self, _question: &Question<'_>) -> Result<Answer> {
         panic!("nobody is asked here")
     }
+}
+
+/// Where all ends by itself, it is waited for as long as a busy machine may take.
+fn patient() -> Deadlines {
+    let (request, action) = (Duration::from_secs(20), Duration::from_secs(20));
+    Deadlines { request, action, ..short() }
 }
 
 impl Bench {
@@ -141,6 +149,7 @@ impl Bench {
             folder,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             told: Rc::default(),
+            deadlines: Cell::new(patient()),
             cloud,
         };
         bench.write(runbook);
@@ -164,6 +173,11 @@ impl Bench {
         self.folder.path().join("hactl.toml")
     }
 
+    /// From now on hactl gives up soon: for answers and actions that never end.
+    pub(crate) fn hurry(&self) {
+        self.deadlines.set(short());
+    }
+
     /// One process, from its start to its end.
     pub(crate) fn process(&self, disk: &FakeDisk, job: Job) -> Result<()> {
         self.runtime.block_on(async { self.work(disk, job).await })
@@ -175,7 +189,7 @@ impl Bench {
         let evidence = Rc::new(EvidenceStore::new(dir, redactor.clone()));
         let means = Means { clock: Rc::new(SystemClock), evidence, redactor, person: Rc::new(Nobody) };
         let workspace = Rc::new(loaded.workspace);
-        let world = World::new(workspace.clone(), means).unwrap().with_hcloud_deadlines(short());
+        let world = World::new(workspace.clone(), means).unwrap().with_hcloud_deadlines(self.deadlines.get());
         world.listen(self.told.clone());
         Fleet::new(Rc::new(loaded.runbook), workspace, world)
     }
@@ -251,10 +265,7 @@ impl Bench {
 
     pub(crate) fn client(&self) -> HcloudClient {
         let settings = HcloudSettings { endpoint: self.cloud.endpoint().to_owned(), ca_pem: None };
-        // Nobody stands in its way: it waits for as long as a busy machine may take.
-        let (request, action) = (Duration::from_secs(20), Duration::from_secs(20));
-        let patient = Deadlines { request, action, ..short() };
-        HcloudClient::new(settings, &self.cloud.token().into(), patient).unwrap()
+        HcloudClient::new(settings, &self.cloud.token().into(), patient()).unwrap()
     }
 
     /// Every object there is, with its labels.

@@ -17,7 +17,7 @@ const STEPS: &str = r#"
 [[phase.step]]
 id = "ip"
 title = "The floating IP"
-timeout = "5s"
+timeout = "30s"
 [phase.step.action.hcloud_floating_ip]
 name = "cell0-ip"
 location = "hel1"
@@ -25,7 +25,7 @@ location = "hel1"
 [[phase.step]]
 id = "assign"
 title = "Where it leads"
-timeout = "5s"
+timeout = "30s"
 [phase.step.action.hcloud_assign_floating_ip]
 floating_ip = "cell0-ip"
 server = "web-1"

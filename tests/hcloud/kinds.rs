@@ -12,7 +12,9 @@ use hactl::transport::hcloud::{Firewall, Network, Server, SshKey};
 use serde_json::json;
 
 use crate::bench::{Bench, HEAD, Job, KEY, KEY_AND_NET, SPREAD, told, wall};
-use crate::sweeps::{killed_at_each_call, made_once_and_taken_back_once, one_by_one, whatever_becomes_of};
+use crate::sweeps::{
+    at_once, killed_at_each_call, made_once_and_taken_back_once, one_by_one, whatever_becomes_of,
+};
 
 const RULES: &str = r#"
   { direction = "in", protocol = "tcp", port = "22", addresses = ["0.0.0.0/0", "::/0"], description = "ssh" },
@@ -52,22 +54,21 @@ fn whatever_becomes_of_a_request_each_object_is_made_once_and_taken_back_once() 
 
 #[test]
 fn a_list_that_is_behind_makes_no_second_object_and_leaves_none() {
-    for path in KINDS {
-        for lost in [None, Some(FaultKind::DropAfter)] {
-            let story = format!("{path} {lost:?}");
-            let bench = Bench::new(&RUNBOOK);
-            let disk = FakeDisk::default();
-            if let Some(lost) = lost {
-                bench.cloud.fault(Fault::next("POST", path, lost));
-            }
-            // Every list of the kind, the ones right after the object was made among them.
-            let lists = format!("{path}$");
-            bench.cloud.fault(Fault::next("GET", &lists, FaultKind::Stale { milliseconds: 150 }).times(1000));
-            bench.carry_through(&disk, Job::Run, &story);
-            bench.carry_through(&disk, Job::RollBack, &story);
-            assert_eq!(bench.names(), [""; 0], "{story}");
+    let stories = KINDS.map(|path| [(path, None), (path, Some(FaultKind::DropAfter))]).concat();
+    at_once(&stories, |(path, lost)| {
+        let story = format!("{path} {lost:?}");
+        let bench = Bench::new(&RUNBOOK);
+        let disk = FakeDisk::default();
+        if let Some(lost) = lost {
+            bench.cloud.fault(Fault::next("POST", path, lost.clone()));
         }
-    }
+        // Every list of the kind, the ones right after the object was made among them.
+        let lists = format!("{path}$");
+        bench.cloud.fault(Fault::next("GET", &lists, FaultKind::Stale { milliseconds: 150 }).times(1000));
+        bench.carry_through(&disk, Job::Run, &story);
+        bench.carry_through(&disk, Job::RollBack, &story);
+        assert_eq!(bench.names(), [""; 0], "{story}");
+    });
 }
 
 #[test]
@@ -97,6 +98,7 @@ fn what_somebody_else_made_is_refused_by_name_or_adopted_and_never_deleted() {
         .replace("ip_range =", "adopt = true\nip_range =")
         .replace("rules =", "adopt = true\nrules =");
     bench.write(&adopting);
+    bench.hurry();
     let stuck = Fault::next("POST", "/networks", FaultKind::ActionStuck);
     bench.cloud.fault(stuck);
     bench.carry_through(&disk, Job::Run, "adopting");

@@ -1,6 +1,9 @@
 //! What the kinds of the cloud are put through alike: each gives a bench with what it makes, and how it looks when that is
 //! there and when it is gone again.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
 use hactl::journal::fake::{FakeDisk, Fault as DiskFault};
 use hactl::lab::cloud::{Fault, FaultKind};
 use hactl::plan::Outlook;
@@ -26,6 +29,9 @@ fn faults() -> Vec<FaultKind> {
         FaultKind::HangAfter { milliseconds: 600 },
     ]
 }
+
+/// So many stories are told at a time: most of each is waiting.
+const AT_ONCE: usize = 4;
 
 /// A request that changes something: its method and its path.
 pub(crate) type Change = (&'static str, &'static str);
@@ -64,11 +70,12 @@ where
 /// and taken back once.
 pub(crate) fn whatever_becomes_of<W, G>(
     sets: &[(Vec<Change>, Vec<Change>)],
-    mut make: impl FnMut() -> (Bench, W, G),
+    make: impl Fn() -> (Bench, W, G) + Sync,
 ) where
     W: Fn(&Bench, &str),
     G: Fn(&Bench, &str),
 {
+    let mut stories = Vec::new();
     for (run, back) in sets {
         for (number, fault) in faults().into_iter().enumerate() {
             // One that passes, and one that does not pass before hactl gives up: an operator goes on.
@@ -76,20 +83,19 @@ pub(crate) fn whatever_becomes_of<W, G>(
             let befall = |changes: &[Change]| -> Vec<Fault> {
                 changes.iter().map(|(how, path)| Fault::next(how, path, fault.clone()).times(times)).collect()
             };
-            through(&befall(run), &befall(back), &mut make);
+            stories.push((befall(run), befall(back)));
         }
     }
+    at_once(&stories, |(run, back)| through(run, back, &make));
 }
 
 /// Each story's faults meet the run, and meet its way back anew: a list that is behind, an action that hangs or fails.
-pub(crate) fn however<W, G>(stories: &[Vec<Fault>], mut make: impl FnMut() -> (Bench, W, G))
+pub(crate) fn however<W, G>(stories: &[Vec<Fault>], make: impl Fn() -> (Bench, W, G) + Sync)
 where
     W: Fn(&Bench, &str),
     G: Fn(&Bench, &str),
 {
-    for faults in stories {
-        through(faults, faults, &mut make);
-    }
+    at_once(stories, |faults| through(faults, faults, &make));
 }
 
 /// What lags or breaks in the background with objects of one kind: its lists, those of servers, and its actions.
@@ -102,13 +108,14 @@ pub(crate) fn behind_stuck_or_failing(many: &str) -> Vec<Vec<Fault>> {
         .into()
 }
 
-fn through<W, G>(run: &[Fault], back: &[Fault], make: &mut impl FnMut() -> (Bench, W, G))
+fn through<W, G>(run: &[Fault], back: &[Fault], make: impl Fn() -> (Bench, W, G))
 where
     W: Fn(&Bench, &str),
     G: Fn(&Bench, &str),
 {
     let story = format!("{run:?}, {back:?}");
     let (bench, whole, gone) = make();
+    bench.hurry();
     let disk = FakeDisk::default();
     run.iter().for_each(|fault| bench.cloud.fault(fault.clone()));
     bench.carry_through(&disk, Job::Run, &story);
@@ -122,12 +129,18 @@ where
 
 /// Kills the process at each `step`th call of the journal's disk. Every second time it is gone on with, and `whole` looks;
 /// each time it is taken back, and `gone` looks. There are at least `least` calls to be killed in.
-pub(crate) fn killed_at_each_call<W, G>(step: usize, least: usize, mut make: impl FnMut() -> (Bench, W, G))
+pub(crate) fn killed_at_each_call<W, G>(step: usize, least: usize, make: impl Fn() -> (Bench, W, G) + Sync)
 where
     W: Fn(&Bench, &str),
     G: Fn(&Bench, &str),
 {
-    for (number, call) in (0..700).step_by(step).enumerate() {
+    let over = AtomicBool::new(false);
+    let numbers: Vec<usize> = (0..700 / step).collect();
+    at_once(&numbers, |number| {
+        if over.load(Ordering::Relaxed) {
+            return;
+        }
+        let call = number * step;
         let (bench, whole, gone) = make();
         let disk = FakeDisk::default();
         disk.fail_at(call, DiskFault::Killed(call % 7));
@@ -135,7 +148,7 @@ where
         if !disk.is_dead() {
             ended.unwrap();
             assert!(call > least, "only {call} places to be killed in");
-            return;
+            return over.store(true, Ordering::Relaxed);
         }
         let story = format!("killed in disk call {call}");
         let disk = FakeDisk::holding(disk.live());
@@ -145,6 +158,20 @@ where
         }
         bench.carry_through(&disk, Job::RollBack, &story);
         gone(&bench, &story);
-    }
-    panic!("it never ends");
+    });
+    assert!(over.into_inner(), "it never ends");
+}
+
+/// Tells each story, some of them at the same time.
+pub(crate) fn at_once<S: Sync>(stories: &[S], tell: impl Fn(&S) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(story) = stories.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    tell(story);
+                }
+            });
+        }
+    });
 }
