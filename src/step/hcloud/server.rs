@@ -1,35 +1,29 @@
 //! One server: made with its SSH host key given, or adopted as it is.
 
+mod found;
+mod making;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ordering::Ordering;
 use super::{Adopt, ObjectName, host_key};
-use crate::access::hcloud::{FLEET_LABEL, HcloudHands, HcloudView, RUN_LABEL};
+use crate::access::hcloud::{FLEET_LABEL, HcloudView, RUN_LABEL};
 use crate::access::{Hands, Trial, View};
 use crate::costs::{Item, Order};
 use crate::diagnostic::{Error, Result, codes};
 use crate::digest::Digest;
-use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs};
-use crate::step::common::{output, unverified, wait_for};
+use crate::journal::record::{Before, Change, Observed, Outputs};
+use crate::step::common::unverified;
 use crate::step::{Effect, Evidence, Failure, Findings, OutputType, Scope, StepKind, WayBack};
-use crate::transport::hcloud::{Firewall, Named, Network, PlacementGroup, Server, SshKey};
+use crate::transport::hcloud::{Network, Server};
 use crate::transport::ssh::host_key::HostKey;
-use crate::workspace::Host;
 
 /// The label that says which host key a server was given.
 const HOST_KEY_LABEL: &str = "hactl-host-key";
-
-/// How long a server may take from its start until sshd answers.
-const BOOTS_WITHIN: Duration = Duration::from_secs(180);
-
-/// The longest user data that the API takes, our part included.
-const LONGEST_USER_DATA: usize = 32 * 1024;
 
 /// Makes one server. Its SSH host key is made here, kept encrypted as the secret `host-key.<name>`, and given to it by
 /// cloud-init, so that the very first connection is checked. With `adopt = true` the server must be there already: it is
@@ -313,215 +307,11 @@ impl HcloudServer {
         Some(format!("the server {} has the number {}, not {wanted}", self.name, found.head.id))
     }
 
-    /// What can be ordered, and what is not there yet.
-    async fn check_order(&self, view: &View<'_>, cloud: &HcloudView, findings: &mut Findings) -> Result<()> {
-        match &view.workspace().age {
-            Some(age) if !age.recipients.is_empty() && age.identity.is_some() => {}
-            Some(_) | None => {
-                findings.block(
-                    "[age] must name recipients and an identity: the server's host key is kept encrypted",
-                );
-            }
-        }
-        Ordering::of(cloud, &self.types(), self.location()).await?.tell(findings);
-        Ok(())
-    }
-
-    async fn change(&self, cloud: &HcloudView) -> Result<Change> {
-        let ordering = Ordering::of(cloud, &self.types(), self.location()).await?;
-        let mut details = vec![ordering.said()];
-        details.extend(self.image.as_ref().map(|image| format!("begins with {image}")));
-        let private = self.private_address.map(|ip| format!(" as {ip}")).unwrap_or_default();
-        details.extend(self.network.as_ref().map(|network| format!("in the network {network}{private}")));
-        details.extend(self.placement_group.as_ref().map(|group| format!("in the placement group {group}")));
-        details.extend(self.firewalls.iter().map(|wall| format!("behind the firewall {wall}")));
-        details.extend(self.ssh_keys.iter().map(|key| format!("lets in the SSH key {key}")));
-        details.push("with an SSH host key that is made here and given to it".to_owned());
-        details.push(format!("at {}", cloud.endpoint()));
-        Ok(Change { summary: format!("make the server {}", self.name), details })
-    }
-
     async fn network_of(&self, cloud: &HcloudView) -> Result<Option<Network>> {
         match &self.network {
             None => Ok(None),
             Some(name) => super::needed(cloud, name).await.map(Some),
         }
-    }
-
-    /// Asks for the server, type by type until one is not sold out. It is not started before its address is its own.
-    async fn make(
-        &self,
-        cloud: &HcloudHands,
-        network: Option<&Network>,
-        key: &host_key::MadeKey,
-    ) -> Result<Server, Failure> {
-        let mut body = self.request(cloud, key).await.map_err(Failure::NotStarted)?;
-        if self.private_address.is_some() {
-            body["start_after_create"] = json!(false);
-        } else if let Some(network) = network {
-            body["networks"] = json!([network.head.id]);
-        }
-        let ordering =
-            Ordering::of(cloud, &self.types(), self.location()).await.map_err(Failure::NotStarted)?;
-        let mut sold_out = None;
-        for kind in ordering.in_turn() {
-            body["server_type"] = json!(kind);
-            match cloud.make(self.name.as_str(), &body).await {
-                Err(Failure::NotStarted(error)) if error.code() == codes::HCLOUD_UNAVAILABLE => {
-                    sold_out = Some(error);
-                }
-                made => return made,
-            }
-        }
-        let none = Error::new(codes::HCLOUD_UNAVAILABLE, ordering.said());
-        Err(Failure::NotStarted(
-            sold_out
-                .unwrap_or(none)
-                .state("no server was made")
-                .next("give the step more fallback_types or another location, or wait; then: hactl resume"),
-        ))
-    }
-
-    async fn request(&self, cloud: &HcloudView, key: &host_key::MadeKey) -> Result<Value> {
-        let data = host_key::user_data(self.user_data.as_deref(), key);
-        if data.expose_secret().len() > LONGEST_USER_DATA {
-            let text = format!("user_data with the host key is longer than {LONGEST_USER_DATA} bytes");
-            return Err(Error::new(codes::FILE_BAD_VALUE, text).state("nothing was made"));
-        }
-        let mut labels = self.labels.clone();
-        labels.insert(HOST_KEY_LABEL.to_owned(), label_of(&key.public));
-        let mut body = json!({
-            "name": self.name, "image": self.image, "location": self.location, "labels": labels,
-            "user_data": data.expose_secret(),
-        });
-        if let Some(group) = &self.placement_group {
-            body["placement_group"] = json!(super::needed::<PlacementGroup>(cloud, group).await?.head.id);
-        }
-        let mut walls = Vec::new();
-        for wall in &self.firewalls {
-            walls.push(json!({ "firewall": super::needed::<Firewall>(cloud, wall).await?.head.id }));
-        }
-        body["firewalls"] = json!(walls);
-        let mut keys = Vec::new();
-        for key in &self.ssh_keys {
-            keys.push(super::needed::<SshKey>(cloud, key).await?.head.id);
-        }
-        body["ssh_keys"] = json!(keys);
-        Ok(body)
-    }
-
-    /// The host key that the server was given, if it is the one that is kept; else why it is not known.
-    async fn key_of(&self, view: &View<'_>, found: &Server) -> Result<Result<HostKey, String>> {
-        let (name, id) = (&self.name, found.head.id);
-        Ok(match host_key::kept(view, name).await? {
-            None => {
-                Err(format!("the host key of the server {name} (number {id}) is not kept in .hactl/secrets"))
-            }
-            Some(key) if found.head.labels.get(HOST_KEY_LABEL) == Some(&label_of(&key.public)) => {
-                Ok(key.public)
-            }
-            Some(_) => {
-                Err(format!("the server {name} (number {id}) was given another host key than the kept one"))
-            }
-        })
-    }
-
-    /// Waits until the host that stands on the server shows a pinned key: the one that it was given, or a newer one.
-    async fn shows_its_key(&self, trial: &Trial<'_>) -> Result<Vec<String>> {
-        let on_it = |host: &&Host| host.server.as_ref().is_some_and(|it| it.name == self.name.as_str());
-        let mut facts = Vec::new();
-        for Host { name, .. } in trial.workspace().hosts.iter().filter(on_it) {
-            let what = format!("sshd of {name} to show its key");
-            let shown = wait_for(&what, BOOTS_WITHIN, Duration::from_secs(1), async || {
-                Ok(trial.shown_key(name).await.ok())
-            });
-            let Some(shown) = shown.await? else {
-                let limit = humantime::format_duration(BOOTS_WITHIN);
-                return Err(unverified(format!("sshd of {name} does not answer within {limit}")));
-            };
-            if !trial.pinned_keys(name)?.contains(&shown) {
-                let text = format!("{name} shows the key {}, which is not pinned", shown.fingerprint());
-                return Err(unverified(text));
-            }
-            facts.push(format!("{name} shows the pinned key {}", shown.fingerprint()));
-        }
-        Ok(facts)
-    }
-
-    /// What cannot be changed and is not as it was asked for.
-    fn differs(&self, found: &Server) -> Option<String> {
-        let named = |named: &Option<Named>| named.as_ref().map_or("none", Named::word).to_owned();
-        let kind = found.server_type.word();
-        let (image, location) = (named(&found.image), named(&found.location));
-        let group = named(&found.placement_group);
-        let is =
-            |wanted: &Option<ObjectName>, is: &str| wanted.as_ref().is_none_or(|name| name.as_str() == is);
-        let mut wrong = Vec::new();
-        if !self.types().iter().any(|one| one.as_str() == kind) {
-            wrong.push(format!("the type {kind}"));
-        }
-        if !is(&self.image, &image) {
-            wrong.push(format!("the image {image}"));
-        }
-        if !is(&self.location, &location) {
-            wrong.push(format!("the location {location}"));
-        }
-        if !is(&self.placement_group, &group) {
-            wrong.push(format!("the placement group {group}"));
-        }
-        let (name, id) = (&self.name, found.head.id);
-        (!wrong.is_empty()).then(|| {
-            format!("the server {name} (number {id}) has {}, which is not the step's", wrong.join(", "))
-        })
-    }
-
-    /// What is still to be done for a server that was made.
-    fn missing(&self, found: &Server, network: Option<&Network>) -> Vec<String> {
-        let mut missing = Vec::new();
-        if let Some(network) = network {
-            match (found.address_in(network.head.id), self.private_address) {
-                (None, _) => missing.push(format!("attach it to the network {}", network.head.name)),
-                (Some(is), Some(wanted)) if is != wanted.to_string() => {
-                    missing.push(format!("its private address is {is}, not {wanted}"));
-                }
-                (Some(_), _) => {}
-            }
-        }
-        if found.status != "running" {
-            missing.push(format!("switch it on: it is {}", found.status));
-        }
-        missing
-    }
-
-    fn described(&self, found: &Server) -> Vec<String> {
-        let mut all = vec![found.server_type.name.clone().unwrap_or_default()];
-        all.extend(found.location.as_ref().and_then(|it| it.name.clone()).map(|name| format!("in {name}")));
-        all.extend(found.ipv4().map(|ip| format!("public address {ip}")));
-        let private = found.private_net.iter().filter_map(|net| net.ip.as_deref());
-        all.extend(private.map(|ip| format!("private address {ip}")));
-        all.extend(
-            found.placement_group.as_ref().and_then(|it| it.name.clone()).map(|it| format!("spread by {it}")),
-        );
-        all
-    }
-
-    fn outputs_of(
-        &self,
-        found: &Server,
-        network: Option<&Network>,
-        key: Option<&HostKey>,
-    ) -> Result<Outputs> {
-        let text = |text: &str| OutputValue::String(text.to_owned());
-        let mut outputs = super::outputs(&found.head)?;
-        outputs.insert(output("ipv4")?, text(found.ipv4().unwrap_or_default()));
-        outputs.insert(output("type")?, text(found.server_type.name.as_deref().unwrap_or_default()));
-        if let Some(key) = key {
-            outputs.insert(output("host-key")?, text(&key.to_string()));
-        }
-        if let Some(address) = network.and_then(|network| found.address_in(network.head.id)) {
-            outputs.insert(output("private-address")?, text(address));
-        }
-        Ok(outputs)
     }
 }
 
