@@ -367,7 +367,7 @@ _hactl() {
             return 0
             ;;
         hactl__subcmd__init)
-            opts="-h --runbook --fleet --user --identity --host --role --jump --fingerprint --input --postgres-version --postgres-cluster --s3-endpoint --s3-region --s3-bucket --s3-ca --s3-virtual-host --s3-access-key --s3-secret-key --s3-restore-access-key --s3-restore-secret-key --mirror --cipher-pass --age-recipient --age-identity --allowed-signers --lab --offline --keep --workspace --output --yes --help"
+            opts="-h --runbook --fleet --user --identity --host --role --jump --fingerprint --input --postgres-version --postgres-cluster --s3-endpoint --s3-region --s3-bucket --s3-ca --s3-virtual-host --s3-access-key --s3-secret-key --s3-restore-access-key --s3-restore-secret-key --mirror --hcloud-token --hcloud-endpoint --hcloud-ca --cipher-pass --age-recipient --age-identity --allowed-signers --lab --offline --keep --workspace --output --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -450,6 +450,18 @@ _hactl() {
                     return 0
                     ;;
                 --mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hcloud-token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hcloud-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hcloud-ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

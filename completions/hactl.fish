@@ -70,6 +70,9 @@ complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-secret-key -d 'I
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-restore-access-key -d 'The key that only reads' -r
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l s3-restore-secret-key -d 'Its secret' -r
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l mirror -d 'Where the run is kept a second time, on that object storage; its bucket is made where it is missing [default: nowhere]' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l hcloud-token -d 'A token of the project in the Hetzner Cloud, which may read and write [default: what needs it is to be added later]' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l hcloud-endpoint -d 'Where its API is [default: the provider\'s own]' -r
+complete -c hactl -n "__fish_hactl_using_subcommand init" -l hcloud-ca -d 'The only certificate authority to trust for it, from the workspace\'s folder' -r
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l cipher-pass -d 'The pass phrase of pgBackRest\'s repository, or `make`' -r
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l age-recipient -d 'A public key of age to encrypt to. May be given more than once' -r
 complete -c hactl -n "__fish_hactl_using_subcommand init" -l age-identity -d 'The age identity that decrypts, or `make`' -r

@@ -39,6 +39,10 @@ pub struct Draft {
     pub hosts: Vec<HostDraft>,
     /// The object storage, where the runbook needs one.
     pub s3: Option<S3Draft>,
+    /// What the runbook needs in the cloud, where it needs a project there.
+    pub cloud: Option<CloudNeeds>,
+    /// The project in the cloud, where the runbook needs one and there is one already.
+    pub hcloud: Option<HcloudDraft>,
     /// Where the run is kept a second time.
     pub mirror: Option<MirrorUrl>,
     /// PostgreSQL, where the runbook needs it.
@@ -62,6 +66,8 @@ pub enum Part {
     Host(String),
     /// `[s3]`.
     S3,
+    /// `[hcloud]`.
+    Hcloud,
     /// `[state]`.
     State,
     /// `[postgres]`.
@@ -77,14 +83,42 @@ pub enum Part {
 pub struct HostDraft {
     /// Its name.
     pub name: String,
-    /// Where it is reached.
+    /// Where it is reached; empty where a step makes its server.
     pub address: String,
+    /// The server in the cloud that it is, where a step makes it.
+    pub server: Option<String>,
+    /// Who logs in, where it is another one than everywhere else.
+    pub user: Option<String>,
     /// The port of its sshd.
     pub port: Option<u16>,
     /// The host through which it is reached.
     pub jump: Option<HostName>,
     /// What it does.
     pub roles: Vec<String>,
+}
+
+/// What the runbook needs in the cloud.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CloudNeeds {
+    /// The first phase that needs a project.
+    pub phase: String,
+    /// The hosts whose servers it makes.
+    pub hosts: Vec<HostDraft>,
+    /// Servers that it uses as they are, and the roles that their hosts have.
+    pub adopted: Vec<(String, Vec<String>)>,
+    /// The inputs that are the operator's public key.
+    pub keys: Vec<String>,
+}
+
+/// The project in the cloud.
+#[derive(Clone, Debug)]
+pub struct HcloudDraft {
+    /// Where the API is, if it is not the provider's.
+    pub endpoint: Option<String>,
+    /// A certificate authority of its own.
+    pub ca: Option<String>,
+    /// The token.
+    pub token: SecretRef,
 }
 
 /// The object storage.

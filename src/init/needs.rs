@@ -103,14 +103,18 @@ impl Needs {
     /// What this runbook needs.
     #[must_use]
     pub fn of(runbook: &Runbook) -> Self {
-        let by_kind = runbook.steps().filter_map(|(_, step)| {
-            KINDS.iter().find(|(kind, _)| *kind == step.action.kind).map(|(_, needs)| *needs)
-        });
+        let by_kind = runbook.steps().map(|(_, step)| Self::of_kind(&step.action.kind));
         let text = String::from_utf8_lossy(&runbook.bytes);
         let by_reference =
             REFERENCES.iter().filter(|(named, _)| text.contains(named)).map(|(_, needs)| *needs);
         let signs = runbook.steps().any(|(_, step)| step.gate == Gate::Sign);
         by_kind.chain(by_reference).fold(Self { signers: signs, ..Self::default() }, Self::and)
+    }
+
+    /// What steps of this kind need.
+    #[must_use]
+    pub fn of_kind(kind: &str) -> Self {
+        KINDS.iter().find(|(named, _)| *named == kind).map(|(_, needs)| *needs).unwrap_or_default()
     }
 
     fn and(self, more: Self) -> Self {

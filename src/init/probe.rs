@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::{Draft, Needs};
+use crate::access::hcloud::HcloudAccess;
 use crate::access::reads::PgCluster;
 use crate::access::s3::S3Identity;
 use crate::access::{Means, World};
@@ -28,6 +29,7 @@ use crate::redact::Redactor;
 use crate::sealed::opens;
 use crate::secret::SecretRef;
 use crate::step::conditional_writes;
+use crate::transport::hcloud::Server;
 use crate::transport::s3::BucketState;
 use crate::transport::ssh::Ssh;
 use crate::transport::ssh::host_key::{HostKey, pin};
@@ -51,6 +53,15 @@ impl Person for NoPerson {
     fn ask<'a>(&'a self, _: &'a str, _: &'a BTreeMap<OutputName, String>) -> Asked<'a> {
         Box::pin(async { Err(Error::new(codes::INTERNAL, "a probe asked for a person")) })
     }
+}
+
+/// A server in the cloud's project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenServer {
+    /// Its name.
+    pub name: String,
+    /// Its public address.
+    pub ipv4: Option<String>,
 }
 
 /// What was learnt of a host.
@@ -196,6 +207,25 @@ impl Prober {
             Ok((seen, untried))
         };
         within(&what, look).await
+    }
+
+    /// Asks the project in the cloud which servers it has. Nothing is changed in it.
+    ///
+    /// # Errors
+    /// The API cannot be reached, or the token does not work.
+    pub async fn project(&self, draft: &Draft) -> Result<Vec<SeenServer>> {
+        let workspace = self.workspace(draft);
+        let access = HcloudAccess::new(&workspace, Rc::clone(&self.redactor))
+            .ok_or_else(|| Error::new(codes::INTERNAL, "the draft has no project"))?;
+        let look = async {
+            let servers = access.view(&workspace.fleet).await?.list::<Server>(&[]).await?;
+            let seen = servers.into_iter().map(|server| {
+                let ipv4 = server.ipv4().map(ToOwned::to_owned);
+                SeenServer { name: server.head.name, ipv4 }
+            });
+            Ok(seen.collect())
+        };
+        within("the project in the cloud", look).await
     }
 
     /// Makes the mirror's bucket where it is missing, and tries its conditional writes.

@@ -2,10 +2,13 @@
 
 use toml::Value as Toml;
 
-use super::{AgeDraft, Draft, HostDraft, Part, PostgresDraft, S3Draft};
+use super::{AgeDraft, CloudNeeds, Draft, HcloudDraft, HostDraft, Part, PostgresDraft, S3Draft};
 use crate::render::words;
 use crate::runbook::{Input, Value};
 use crate::secret::SecretRef;
+
+/// What the token of a project must be.
+const TOKEN: &str = "An API token of the project, with read and write permission (the project's console, Security, API tokens).";
 
 /// Where comments break.
 const WIDTH: usize = 100;
@@ -43,6 +46,11 @@ pub(super) fn of(draft: &Draft) -> String {
         ),
     }
     draft.hosts.iter().for_each(|host| text.host(draft, host));
+    match (&draft.hcloud, &draft.cloud) {
+        (Some(hcloud), _) => text.hcloud(draft, hcloud),
+        (None, Some(needs)) => text.no_hcloud(needs),
+        (None, None) => {}
+    }
     if let Some(s3) = &draft.s3 {
         text.s3(draft, s3);
         text.state(draft);
@@ -88,7 +96,8 @@ impl Text {
         let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let plain = if text.contains("    #") { text.to_owned() } else { plain };
         for line in words::wrap(&crate::redact::sanitize_for_terminal(&plain), WIDTH, 0).lines() {
-            self.0.push_str(&format!("# {line}\n"));
+            self.0.push_str(format!("# {line}").trim_end());
+            self.blank();
         }
     }
 
@@ -124,8 +133,20 @@ impl Text {
         self.notes(draft, &Part::Host(host.name.clone()));
         self.comment("How the runbook, the journal and you name it; its key is pinned in .hactl/known_hosts under this name.");
         self.set("name", &quoted(&host.name));
-        self.comment("Where this machine reaches it.");
-        self.set("address", &quoted(&host.address));
+        match &host.server {
+            None => {
+                self.comment("Where this machine reaches it.");
+                self.set("address", &quoted(&host.address));
+            }
+            Some(server) => {
+                self.comment("The server in the cloud that it is: the step that makes it says where it is reached, and which key it has.");
+                self.set("server", &quoted(server));
+            }
+        }
+        if let Some(user) = &host.user {
+            self.comment("Who logs in to this one.");
+            self.set("user", &quoted(user));
+        }
         if let Some(port) = host.port {
             self.comment("The port of its sshd.");
             self.set("port", &port.to_string());
@@ -135,8 +156,52 @@ impl Text {
             self.set("jump", &quoted(jump.as_str()));
         }
         self.comment("What it does; the runbook names hosts by their roles.");
-        let roles: Vec<_> = host.roles.iter().map(|role| quoted(role)).collect();
-        self.set("roles", &format!("[{}]", roles.join(", ")));
+        self.set("roles", &list(&host.roles));
+    }
+
+    fn hcloud(&mut self, draft: &Draft, hcloud: &HcloudDraft) {
+        self.section("hcloud");
+        self.notes(draft, &Part::Hcloud);
+        self.comment(&format!("{TOKEN} The project is the one that it was made in."));
+        self.set("token", &reference(&hcloud.token));
+        if let Some(endpoint) = &hcloud.endpoint {
+            self.comment("Where the API is; without it the provider's own.");
+            self.set("endpoint", &quoted(endpoint));
+        }
+        if let Some(ca) = &hcloud.ca {
+            self.comment("The only certificate authority to trust for it.");
+            self.set("ca", &quoted(ca));
+        }
+    }
+
+    /// What is to be added before the phase that needs a project.
+    fn no_hcloud(&mut self, needs: &CloudNeeds) {
+        self.blank();
+        self.comment(&format!(
+            "Phase {} needs a project in the Hetzner Cloud. Before it, take the marks off the lines below.",
+            needs.phase
+        ));
+        let keys = needs
+            .keys
+            .iter()
+            .map(|key| format!("Under [inputs], give {key}: the public key of whoever logs in."));
+        keys.for_each(|text| self.comment(&text));
+        for (server, roles) in needs.adopted.iter().filter(|(_, roles)| !roles.is_empty()) {
+            let roles = roles.join(", ");
+            self.comment(&format!("To the roles of the [[host]] that is the server {server}, add: {roles}."));
+        }
+        self.comment(TOKEN);
+        self.comment("[hcloud]");
+        self.comment("token = { file = \"secrets/hcloud-token\" }");
+        for host in &needs.hosts {
+            self.0.push_str("#\n");
+            self.comment("[[host]]");
+            self.comment(&format!("name = {}", quoted(&host.name)));
+            let server = host.server.iter().map(|server| format!("server = {}", quoted(server)));
+            let user = host.user.iter().map(|user| format!("user = {}", quoted(user)));
+            server.chain(user).for_each(|line| self.comment(&line));
+            self.comment(&format!("roles = {}", list(&host.roles)));
+        }
     }
 
     fn s3(&mut self, draft: &Draft, s3: &S3Draft) {
@@ -201,8 +266,7 @@ impl Text {
         self.section("age");
         self.notes(draft, &Part::Age);
         self.comment("The public keys to which dumps and made secrets are encrypted.");
-        let recipients: Vec<_> = age.recipients.iter().map(|one| quoted(one)).collect();
-        self.set("recipients", &format!("[{}]", recipients.join(", ")));
+        self.set("recipients", &list(&age.recipients));
         if let Some(identity) = &age.identity {
             self.comment("The identity that decrypts: needed to prove a restore. Without it no dump can be read: keep a copy elsewhere.");
             self.set("identity", &reference(identity));
@@ -215,14 +279,16 @@ fn quoted(text: &str) -> String {
     Toml::String(text.to_owned()).to_string()
 }
 
+fn list(items: &[String]) -> String {
+    format!("[{}]", items.iter().map(|one| quoted(one)).collect::<Vec<_>>().join(", "))
+}
+
 fn toml(value: &Value) -> String {
     match value {
         Value::Boolean(value) => value.to_string(),
         Value::Integer(value) => value.to_string(),
         Value::Text(text) => quoted(text),
-        Value::List(items) => {
-            format!("[{}]", items.iter().map(|one| quoted(one)).collect::<Vec<_>>().join(", "))
-        }
+        Value::List(items) => list(items),
     }
 }
 
@@ -230,10 +296,7 @@ fn reference(reference: &SecretRef) -> String {
     match reference {
         SecretRef::Env(name) => format!("{{ env = {} }}", quoted(name)),
         SecretRef::File(path) => format!("{{ file = {} }}", quoted(&path.display().to_string())),
-        SecretRef::Command(argv) => {
-            let words: Vec<_> = argv.iter().map(|word| quoted(word)).collect();
-            format!("{{ command = [{}] }}", words.join(", "))
-        }
+        SecretRef::Command(argv) => format!("{{ command = {} }}", list(argv)),
         SecretRef::Sops(place) => format!("{{ sops = {} }}", quoted(place)),
     }
 }

@@ -7,6 +7,7 @@ use super::model::Draft;
 use super::names::{Declared, Here, Names, Steps};
 use super::params;
 use super::refs::replace;
+use super::servers;
 use super::{Call, Gate, Input, Kinds, Runbook, SignedBy, Step};
 use crate::diagnostic::codes;
 use crate::document::{Found, Node, Syntax, suggest, unique};
@@ -19,6 +20,7 @@ pub(super) fn by_itself<K: Kinds>(draft: &mut Draft) {
     if draft.syntax == Syntax::Sound {
         steps::<K>(&draft.runbook, &mut draft.found, None);
         flaws::public_names(&draft.runbook, &mut draft.found);
+        servers::of_roles(&draft.runbook, &mut draft.found);
         flaws::cost_estimate(&draft.runbook, &mut draft.found, None);
     }
 }
@@ -29,6 +31,7 @@ pub(super) fn in_workspace<K: Kinds>(draft: &mut Draft, place: &mut workspace::l
         (Syntax::Sound, Syntax::Sound) => {
             steps::<K>(&draft.runbook, &mut draft.found, Some(&place.workspace));
             flaws::public_names(&draft.runbook, &mut draft.found);
+            servers::of_roles(&draft.runbook, &mut draft.found);
             flaws::cost_estimate(&draft.runbook, &mut draft.found, Some(&place.workspace));
             inputs(&draft.runbook, place);
             roles(&draft.runbook, place);

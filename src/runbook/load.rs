@@ -265,8 +265,10 @@ fn role(found: &mut Found, (key, node): &(Key, Node)) -> Option<Role> {
     let help = text(found, &mut table, "help", Need::Required);
     let min = table.integer(found, "min", 0..=1000).unwrap_or(1);
     let max = table.integer(found, "max", 1..=1000);
+    let servers = table.list(found, "servers");
+    let servers_span = node.get("servers").map_or_else(|| key.span.clone(), |node| node.span.clone());
     table.finish(found);
-    Some(Role { name, help, min, max })
+    Some(Role { name, help, min, max, servers, servers_span })
 }
 
 fn component(found: &mut Found, node: &Node) -> Option<Component> {

@@ -13,6 +13,7 @@ mod model;
 mod names;
 mod params;
 mod refs;
+mod servers;
 mod value;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use load::{Loaded, load, load_kept, parse};
 pub use model::{
     Call, Component, CostEstimate, Gate, Input, Origin, Phase, PublicName, Role, Runbook, SignedBy, Step,
 };
+pub use servers::ServerStep;
 pub use value::{InputType, Value};
 
 use std::fmt::Debug;

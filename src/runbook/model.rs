@@ -103,6 +103,10 @@ pub struct Role {
     pub min: usize,
     /// At most so many hosts.
     pub max: Option<usize>,
+    /// The cloud's servers whose hosts have it, by their names as the steps write them.
+    pub servers: Vec<String>,
+    /// Where those stand.
+    pub(super) servers_span: Range<usize>,
 }
 
 /// A part of the system, with what is promised about it.

@@ -16,6 +16,8 @@ mod weed;
 
 mod at_terminal;
 mod by_flags;
+#[cfg(feature = "lab")]
+mod cloud;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -42,7 +44,11 @@ fn main() -> std::process::ExitCode {
     // Started here and not in a test: the S3 server ends with the thread that started it.
     let wanted = missing.is_none() && !arguments.list;
     let scene = Arc::new(wanted.then(|| Scene { sshd: Sshd::start(), weed: Weed::start() }));
-    let cases = [by_flags::CASES, at_terminal::CASES].concat();
+    #[cfg(feature = "lab")]
+    let of_cloud = cloud::CASES;
+    #[cfg(not(feature = "lab"))]
+    let of_cloud: &[Case] = &[];
+    let cases = [by_flags::CASES, at_terminal::CASES, of_cloud].concat();
     let tests = cases.into_iter().map(|(name, case)| {
         let scene = Arc::clone(&scene);
         let run = move || {

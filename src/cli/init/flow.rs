@@ -1,22 +1,21 @@
 //! The order of the questions, what is tried out when, and what follows where that fails.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::Init;
 use super::ask::{Ask, Asking, wrong};
-use super::flags::{SecretFlag, reference, value};
 use super::hosts::Clusters;
 use crate::clock::SystemClock;
 use crate::diagnostic::{Error, Result, codes};
-use crate::init::probe::Prober;
+use crate::init::probe::{Prober, SeenServer};
 use crate::init::{Draft, Made, Needs, Part, write};
 use crate::name::{FleetName, HostName, RunbookName};
 use crate::render::bars::Waiting;
 use crate::render::{Format, Out};
-use crate::runbook::{Input, Origin, Runbook, Value, bundled, parse};
-use crate::secret::SecretRef;
+use crate::runbook::{Origin, Runbook, Value, bundled, parse};
 use crate::step::Table;
 use crate::transport::ssh::host_key::HostKey;
 use crate::workspace::UserName;
@@ -44,6 +43,10 @@ pub(super) struct Flow<'a> {
     pub(super) keys: Vec<(HostName, HostKey)>,
     /// What of PostgreSQL was found on the hosts.
     pub(super) clusters: Clusters,
+    /// What the cloud's project is seen to hold.
+    pub(super) seen: Vec<SeenServer>,
+    /// Inputs that were answered before all others.
+    pub(super) answered: BTreeMap<String, Value>,
     pub(super) next: Vec<String>,
 }
 
@@ -81,6 +84,8 @@ impl<'a> Flow<'a> {
             made: None,
             keys: Vec::new(),
             clusters: Clusters::new(),
+            seen: Vec::new(),
+            answered: BTreeMap::new(),
             next: Vec::new(),
         })
     }
@@ -91,7 +96,9 @@ impl<'a> Flow<'a> {
         self.draft.title.clone_from(&runbook.title);
         self.fleet().await?;
         self.login().await?;
+        self.cloud(&runbook).await?;
         self.hosts(&runbook).await?;
+        self.servers(&runbook).await?;
         if self.needs.postgres {
             self.postgres(&runbook).await?;
         }
@@ -233,193 +240,6 @@ impl<'a> Flow<'a> {
             None => None,
         };
         Ok(true)
-    }
-
-    async fn cipher_pass(&mut self) -> Result<()> {
-        let mut given = self.init.cipher_pass.clone();
-        loop {
-            let help = "The pass phrase that encrypts pgBackRest's backups.";
-            let flag = self
-                .secret(
-                    "--cipher-pass REF|make",
-                    help,
-                    given.take(),
-                    "a new one, in secrets/pgbackrest-cipher",
-                )
-                .await?;
-            let reference = match flag {
-                SecretFlag::Make => {
-                    let name = "secrets/pgbackrest-cipher";
-                    if let Some(made) = &mut self.made {
-                        if let Err(error) = made.pass_phrase(name) {
-                            self.taken(name, error)?;
-                            continue;
-                        }
-                        self.say(
-                            "made",
-                            name,
-                            "a pass phrase; without it no backup can be read: keep a copy elsewhere",
-                        )?;
-                    }
-                    SecretRef::File(name.into())
-                }
-                SecretFlag::At(reference) => reference,
-                SecretFlag::Wrong(why) => return Err(wrong("--cipher-pass", &why)),
-            };
-            self.draft.cipher_pass = Some(reference.clone());
-            if self.made.is_none()
-                || self.resolves("pgBackRest's pass phrase", Part::PgBackRest, &reference, None).await?
-            {
-                return Ok(());
-            }
-        }
-    }
-
-    /// What was to be made is there already, and is not replaced: a person may say something else, and loses no answer.
-    pub(super) fn taken(&self, name: &str, error: Error) -> Result<()> {
-        if error.code() != codes::INIT_EXISTS || !self.asking.somebody_there() {
-            return Err(error);
-        }
-        self.say(
-            "note",
-            name,
-            &format!("{}; name it as it is, or where another one is kept", error.one_line()),
-        )
-    }
-
-    /// True where the answer stays; a person may want to give another one.
-    pub(super) async fn resolves(
-        &mut self,
-        what: &str,
-        part: Part,
-        reference: &SecretRef,
-        recipients: Option<Vec<String>>,
-    ) -> Result<bool> {
-        loop {
-            let Some(prober) = &self.prober else {
-                self.untried(what, part, "nothing was tried out (--offline)")?;
-                return Ok(true);
-            };
-            let tried = self.wait(what, prober.secret(what, reference, recipients.as_deref())).await;
-            match tried {
-                Ok(()) => {
-                    self.say("ok", what, &format!("is at hand, {reference}"))?;
-                    return Ok(true);
-                }
-                Err(error) => match self.after(what, error, part.clone()).await? {
-                    Next::Again => {}
-                    Next::Change => return Ok(false),
-                    Next::Keep => return Ok(true),
-                },
-            }
-        }
-    }
-
-    /// Where a secret is kept.
-    pub(super) async fn secret(
-        &mut self,
-        flag: &str,
-        help: &str,
-        given: Option<SecretFlag>,
-        make: &str,
-    ) -> Result<SecretFlag> {
-        if let Some(given) = given {
-            return match given {
-                SecretFlag::Make if make.is_empty() => Err(wrong(flag, "only its provider can make one")),
-                SecretFlag::Wrong(why) => Err(wrong(flag, &why)),
-                given => Ok(given),
-            };
-        }
-        if !self.asking.somebody_there() {
-            self.asking.lacks(flag, help);
-            return Ok(SecretFlag::At(SecretRef::Env("MISSING".to_owned())));
-        }
-        let mut items = vec![
-            "in a file (mode 0600)",
-            "in an environment variable",
-            "a program prints it",
-            "in a file of sops",
-        ];
-        if !make.is_empty() {
-            items.insert(0, make);
-        }
-        let texts: Vec<_> = items.iter().map(|item| (*item).to_owned()).collect();
-        let help = format!("{help} Where is it kept? (The secret itself is not asked for.)");
-        let chosen = self.asking.choose(&help, "Kept", &texts, 0).await?;
-        let chosen = if make.is_empty() { chosen + 1 } else { chosen };
-        let (kind, prompt) = match chosen {
-            0 => return Ok(SecretFlag::Make),
-            1 => ("file", "The file's path, from the workspace's folder"),
-            2 => ("env", "The variable's name"),
-            3 => ("command", "The program and its arguments"),
-            _ => ("sops", "FILE#PATH.TO.VALUE"),
-        };
-        let check: fn(&str) -> Result<(), String> = match kind {
-            "env" => |text| reference("env", text).map(drop),
-            "command" => |text| reference("command", text).map(drop),
-            "sops" => |text| reference("sops", text).map(drop),
-            _ => |text| if text.is_empty() { Err("a path is wanted".to_owned()) } else { Ok(()) },
-        };
-        let text =
-            self.asking.text(Ask { flag, prompt, help: "", given: None, default: None, check }).await?;
-        reference(kind, &text).map(SecretFlag::At).map_err(|why| wrong(flag, &why))
-    }
-
-    async fn signers(&mut self) -> Result<()> {
-        let help = "The runbook has gates that are signed. Whose signatures count stands in a file as ssh-keygen -Y verify reads it.";
-        let given = self.init.allowed_signers.clone();
-        self.draft.allowed_signers = Some(
-            self.asking
-                .text(Ask {
-                    flag: "--allowed-signers PATH",
-                    prompt: "Its path, from the workspace's folder",
-                    help,
-                    given,
-                    default: None,
-                    check: |_| Ok(()),
-                })
-                .await?,
-        );
-        Ok(())
-    }
-
-    async fn inputs(&mut self, runbook: &Runbook) -> Result<()> {
-        for named in &self.init.input {
-            if !runbook.inputs.iter().any(|input| input.name == named.name) {
-                return Err(wrong("--input", &format!("the runbook has no input {:?}", named.name)));
-            }
-        }
-        for input in &runbook.inputs {
-            let flag = format!("--input {}=VALUE", input.name);
-            let given = self.init.input.iter().find(|named| named.name == input.name);
-            let value = match given {
-                Some(given) => Some(value(input, &given.value).map_err(|why| wrong(&flag, &why))?),
-                None if input.default.is_some() => None,
-                None => self.input(input, &flag).await?,
-            };
-            self.draft.inputs.push((input.clone(), value));
-        }
-        Ok(())
-    }
-
-    /// A value of an input that has no default; none where nobody is there to give it.
-    async fn input(&self, input: &Input, flag: &str) -> Result<Option<Value>> {
-        loop {
-            let ask = Ask {
-                flag,
-                prompt: &input.name,
-                help: &input.help,
-                given: None,
-                default: None,
-                check: |_| Ok(()),
-            };
-            let text = self.asking.text(ask).await?;
-            match value(input, &text) {
-                _ if !self.asking.somebody_there() => return Ok(None),
-                Ok(value) => return Ok(Some(value)),
-                Err(why) => self.say("note", &input.name, &why)?,
-            }
-        }
     }
 
     /// One plain question that any text but none answers.

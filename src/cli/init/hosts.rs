@@ -17,7 +17,8 @@ pub(super) type Clusters = Vec<(String, Vec<PgCluster>)>;
 impl Flow<'_> {
     pub(super) async fn hosts(&mut self, runbook: &Runbook) -> Result<()> {
         self.hosts_by_flags(runbook)?;
-        for role in &runbook.roles {
+        // Which hosts have the others, the cloud's servers say.
+        for role in runbook.roles.iter().filter(|role| role.servers.is_empty()) {
             let mut count = self
                 .draft
                 .hosts

@@ -1,10 +1,13 @@
 //! `hactl init`: asks for what a workspace needs, tries it out, and writes it down.
 
 mod ask;
+mod cloud;
 mod flags;
 mod flow;
 mod hosts;
+mod inputs;
 mod mirror;
+mod secrets;
 mod storage;
 
 use std::path::{Path, PathBuf};
@@ -24,8 +27,8 @@ use crate::render::Out;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 It asks at the terminal for what the flags do not say, tries every answer out (each
-host's key, login, sudo, system and PostgreSQL; the bucket with each key; every
-secret), and writes a commented hactl.toml that passes `hactl check`. A hactl.toml
+host's key, login, sudo, system and PostgreSQL; the bucket with each key; the cloud's
+token; every secret), and writes a commented hactl.toml that passes `hactl check`. A hactl.toml
 that is there is never replaced. Until the end nothing is written but what you have
 it make; interrupted, that goes again.
 
@@ -47,6 +50,7 @@ Examples:
     --s3-restore-access-key file:secrets/restore.key \\
     --s3-restore-secret-key file:secrets/restore.secret \\
     --mirror s3://acme-state/cell0 \\
+    --hcloud-token file:secrets/hcloud-token \\
     --cipher-pass make --age-identity make")]
 pub struct Init {
     /// A bundled runbook, or the path of one of your own, from the workspace's folder
@@ -112,6 +116,15 @@ pub struct Init {
     /// Where the run is kept a second time, on that object storage; its bucket is made where it is missing [default: nowhere]
     #[arg(long, value_name = "S3-URL|none")]
     mirror: Option<String>,
+    /// A token of the project in the Hetzner Cloud, which may read and write [default: what needs it is to be added later]
+    #[arg(long, value_name = "REF")]
+    hcloud_token: Option<SecretFlag>,
+    /// Where its API is [default: the provider's own]
+    #[arg(long, value_name = "URL")]
+    hcloud_endpoint: Option<String>,
+    /// The only certificate authority to trust for it, from the workspace's folder
+    #[arg(long, value_name = "PATH")]
+    hcloud_ca: Option<String>,
     /// The pass phrase of pgBackRest's repository, or `make`
     #[arg(long, value_name = "REF|make")]
     cipher_pass: Option<SecretFlag>,

@@ -94,7 +94,12 @@ impl Flow<'_> {
         Ok(())
     }
 
-    async fn key(&mut self, flag: &str, help: &str, given: Option<SecretFlag>) -> Result<SecretRef> {
+    pub(super) async fn key(
+        &mut self,
+        flag: &str,
+        help: &str,
+        given: Option<SecretFlag>,
+    ) -> Result<SecretRef> {
         match self.secret(flag, help, given, "").await? {
             SecretFlag::At(reference) => Ok(reference),
             SecretFlag::Make => Err(wrong(flag, "only its provider can make one")),
