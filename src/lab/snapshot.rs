@@ -1,13 +1,14 @@
 //! Snapshots: the disks of all machines at one moment, so that a test can begin just before the step it is about.
 //!
-//! Invariant: a snapshot is of every machine and the object store together, taken while all are stopped, so the world
-//! in it is consistent. Nothing is copied: a machine's own layer becomes a read-only one, and an empty layer is laid
-//! over it. Restoring throws the uppermost layers away.
+//! Invariant: a snapshot is of every machine, the object store and the cloud together, taken while all are stopped, so the
+//! world in it is consistent. Nothing of a machine is copied: its own layer becomes a read-only one, and an empty layer is
+//! laid over it. Restoring throws the uppermost layers away. What the cloud made is copied, with its project.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cloud::Whole;
 use super::exec::io;
 use super::progress::Progress;
 use super::state::{Link, MachineState, Power, Snapshot, State, Work};
@@ -31,6 +32,10 @@ impl Lab {
         let _held = lock::hold(&self.name)?;
         let mut state = self.state()?;
         state.save_as(Work::Unfinished, &self.dir)?;
+        if let Some(cloud) = Whole::of(self, &state) {
+            cloud.pause()?;
+            cloud.keep(name)?;
+        }
         machine::shut_down(&state, SHUTDOWN)?;
         let count = self.layer_count()?;
         for (n, there) in state.machines.iter_mut().enumerate() {
@@ -68,7 +73,14 @@ impl Lab {
             ))
             .next(format!("hactl lab status --name {}", self.name)));
         };
+        if let Some(cloud) = Whole::of(self, &state) {
+            cloud.has(name)?;
+        }
         state.save_as(Work::Unfinished, &self.dir)?;
+        if let Some(cloud) = Whole::of(self, &state) {
+            cloud.pause()?;
+            cloud.put_back(name)?;
+        }
         for there in &state.machines {
             machine::kill(&state, there)?;
         }
@@ -98,7 +110,7 @@ impl Lab {
             machine::wait_ready(&self.dir, state, there, BOOT_DEADLINE)?;
             progress(Progress::Ready(there.name.clone()));
         }
-        Ok(())
+        Whole::of(self, state).map_or(Ok(()), |cloud| cloud.go_on())
     }
 
     /// Gives a machine an empty layer of its own.

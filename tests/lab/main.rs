@@ -12,6 +12,7 @@
 mod backup;
 mod balancing;
 mod cloud;
+mod cloud_snapshot;
 #[path = "../common/mod.rs"]
 mod common;
 mod faulty;
@@ -58,6 +59,7 @@ const TESTS: &[&[Test]] = &[
     proof_fails::TESTS,
     backup::TESTS,
     cloud::TESTS,
+    cloud_snapshot::TESTS,
     balancing::TESTS,
     floating::TESTS,
     servers::TESTS,

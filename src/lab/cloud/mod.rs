@@ -21,6 +21,7 @@ mod route;
 mod run;
 mod serve;
 mod server_at;
+mod whole;
 mod wire;
 
 pub use fault::{Fault, FaultKind};
@@ -29,4 +30,5 @@ pub use run::{Access, serve};
 pub(crate) use run::{NAME, ensure, look, prepare};
 pub use serve::{Cloud, CloudSettings, Tls};
 pub(crate) use server_at::ServerAt;
+pub(crate) use whole::Whole;
 pub use wire::{Health, Seen};

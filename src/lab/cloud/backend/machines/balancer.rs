@@ -37,7 +37,7 @@ fn folder(id: Id) -> PathBuf {
 
 impl Machines {
     /// Makes the load balancer what the project says; away, where it is no more.
-    pub(super) fn balance(&self, project: &Project, id: Id) -> Result<()> {
+    pub(crate) fn balance(&self, project: &Project, id: Id) -> Result<()> {
         let _held = Self::held(&self.balancers);
         let namespace = self.namespace_of(id);
         let own = self.dir().join(folder(id));

@@ -178,7 +178,7 @@ impl Machines {
     }
 
     /// Makes the routes of floating IPs what the project says, and removes the bridges of networks that are no more.
-    pub(super) fn route(&self, project: &Project) -> Result<()> {
+    pub(crate) fn route(&self, project: &Project) -> Result<()> {
         let _held = Self::held(&self.network);
         let lab = network::lab_namespace(self.name());
         let there = Tool::new("ip").args(words(&format!("-n {lab} -o route show proto 77"))).run()?;

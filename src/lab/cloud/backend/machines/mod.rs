@@ -78,6 +78,15 @@ impl Machines {
         lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes the interfaces and the filter of a server whose machine is not started here.
+    pub(crate) fn stand(&self, project: &Project, server: &Server) -> Result<()> {
+        self.connect(project, server)?;
+        if server.existing.is_none() {
+            self.set_port(server, "down")?;
+        }
+        self.filter(project, server)
+    }
+
     fn carry_out(&self, effect: &Effect, project: &Project) -> Result<()> {
         let server = |id: &Id| project.servers.get(id);
         match effect {

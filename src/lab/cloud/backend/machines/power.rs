@@ -134,7 +134,7 @@ impl Machines {
         Tool::new("sh").args(["-c", &line]).run().map(drop)
     }
 
-    pub(super) fn shut_down(&self, server: &Server) -> Result<()> {
+    pub(crate) fn shut_down(&self, server: &Server) -> Result<()> {
         let Some(first) = self.first(server) else { return Ok(()) };
         self.note(server, Power::Off)?;
         Self::ask(first, POWER_OFF)?;

@@ -62,7 +62,7 @@ impl Machines {
     }
 
     /// Takes the machine, its namespace and its disk away.
-    pub(super) fn remove(&self, server: &Server) -> Result<()> {
+    pub(crate) fn remove(&self, server: &Server) -> Result<()> {
         self.power_off(server)?;
         if server.existing.is_some() {
             // Its disk is the lab's, as its scene made it.
