@@ -22,6 +22,8 @@ mod kinds;
 mod projects;
 mod scripted;
 #[cfg(all(feature = "lab", target_os = "linux"))]
+mod see_spread;
+#[cfg(all(feature = "lab", target_os = "linux"))]
 mod servers;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 mod sweeps;

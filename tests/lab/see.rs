@@ -101,6 +101,37 @@ fn each_look() {
     lab.read("node-2", "sudo rm /usr/local/bin/date");
     holds(&workspace, "clocks");
 
-    // Nobody has the address.
+    // Nobody has the address, then the right one, then another.
+    let neighbours = || lab.must(&["enter", "--", "ip", "neigh", "flush", "all"]);
     fails(&workspace, "run", "address", &["nobody answers at "]);
+    lab.read("node-2", &format!("sudo ip addr add {address}/32 dev eth0"));
+    neighbours();
+    let found = holds(&workspace, "address");
+    assert!(found.contains("node-2 answers with its pinned key SHA256:"), "{found}");
+    lab.read("node-2", &format!("sudo ip addr del {address}/32 dev eth0"));
+    lab.read("node-3", &format!("sudo ip addr add {address}/32 dev eth0"));
+    neighbours();
+    fails(
+        &workspace,
+        "verify",
+        "address",
+        &["somebody answers with the key SHA256:", "not pinned for node-2"],
+    );
+
+    lab.read("node-3", &format!("sudo ip addr del {address}/32 dev eth0"));
+    lab.read("node-2", &format!("sudo ip addr add {address}/32 dev eth0"));
+    neighbours();
+    holds(&workspace, "address");
+
+    // It starts anew once, is waited for, and not again.
+    let boot = || lab.read("node-2", "cat /proc/sys/kernel/random/boot_id");
+    let before = boot();
+    let refused = workspace.hactl(&["phase", "run", "reboot"]);
+    assert_eq!((refused.status, boot()), (3, before.clone()), "{refused}");
+    workspace.must(&["phase", "run", "reboot", "--yes"]);
+    let after = boot();
+    assert_ne!(before, after);
+    let found = holds(&workspace, "reboot");
+    assert!(found.contains("node-2 is in another boot than before"), "{found}");
+    assert_eq!(boot(), after, "it was started anew twice");
 }
