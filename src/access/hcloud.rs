@@ -37,6 +37,9 @@ pub const FLEET_LABEL: &str = "hactl-fleet";
 /// The label that says which run made an object.
 pub const RUN_LABEL: &str = "hactl-run";
 
+/// So much of a token's digest is shown: enough to tell two tokens from each other.
+const TOKEN_SHOWN: usize = 12;
+
 /// The way to a workspace's project. The token is resolved when a client is first wanted.
 #[derive(Debug)]
 pub(crate) struct HcloudAccess {
@@ -68,7 +71,8 @@ impl HcloudAccess {
         Self { deadlines, ..self }
     }
 
-    /// What an approval of a change in the project binds.
+    /// What an approval of a change in the project binds beside the change, which names the token by its digest: the token
+    /// itself is not known yet where this is asked.
     pub(crate) fn identity(&self) -> String {
         format!("cloud project of the token in hactl.toml at {}", self.config.endpoint)
     }
@@ -132,10 +136,13 @@ impl HcloudView {
         self.token
     }
 
-    /// Where the API is.
+    /// Where the API is, and by which token's digest. A change says it, and so an approval of that change holds for this
+    /// token alone: nobody can tell by anything else, before the first object is made, which project a token opens.
     #[must_use]
-    pub fn endpoint(&self) -> &str {
-        self.client.endpoint()
+    pub fn endpoint(&self) -> String {
+        let digest = self.token.to_string();
+        let short = digest.get(..TOKEN_SHOWN).unwrap_or(&digest);
+        format!("{}, by the token known as {short}", self.client.endpoint())
     }
 
     /// The object of this name.

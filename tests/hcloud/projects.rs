@@ -4,9 +4,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::LazyLock;
 
 use hactl::diagnostic::codes;
+use hactl::journal::StateDir;
 use hactl::journal::fake::{FakeDisk, Fault as DiskFault};
+use hactl::journal::record::Place;
 use hactl::lab::cloud::backend::ObjectsOnly;
 use hactl::lab::cloud::{Cloud, CloudSettings, Fault, FaultKind};
+use hactl::name::StepId;
 use hactl::transport::hcloud::{Firewall, Network, SshKey};
 use serde_json::json;
 
@@ -181,4 +184,28 @@ fn an_adopted_object_is_judged_by_what_it_is_now() {
     bench.carry_through(&disk, Job::Run, "a list that is behind");
     let subnets: Vec<_> = bench.changes().into_iter().filter(|r| r.contains("/networks")).collect();
     assert_eq!(subnets, [""; 0], "the subnet was there");
+}
+
+/// An approval binds the change, and the change says by which token it would be made: an approval that was given for one
+/// project does not hold in another, also before anything is there by which the two could be told apart.
+#[test]
+fn a_change_says_by_which_token_it_would_be_made() {
+    let bench = Bench::new(&RUNBOOK);
+    let place = Place { step: StepId::new("net").unwrap(), host: None };
+    let said = |token: &str| {
+        std::fs::write(bench.folder.path().join("token"), token).unwrap();
+        let dir = StateDir::of(bench.folder.path());
+        dir.create().unwrap();
+        let fleet = bench.fleet(dir);
+        bench.runtime.block_on(async {
+            let said = fleet.world().view(&place).hcloud().await.unwrap().endpoint();
+            assert!(!said.contains(token), "{said}");
+            said
+        })
+    };
+    let first = said("one-token-of-a-project");
+    assert_eq!(said("one-token-of-a-project"), first);
+    let another = said("another-token-of-a-project");
+    assert_ne!(another, first);
+    assert!(first.starts_with(bench.cloud.endpoint()) && another.starts_with(bench.cloud.endpoint()));
 }
