@@ -119,3 +119,24 @@ fn an_estimate_is_an_amount_in_a_currency() {
     let ran = check("weekly", "45 USD");
     assert!(ran.status == 2 && ran.stdout.contains("runbook::unknown_input"), "{ran}");
 }
+
+/// What a load balancer cannot be told to do is refused by its name, with what is there instead.
+#[test]
+fn a_service_that_ends_tls_is_refused_by_name() {
+    let place = workspace("token = { file = \"token\" }");
+    let check = |protocol: &str| {
+        let step = format!(
+            "[[phase]]\nid = \"9\"\ntitle = \"The way in\"\n[[phase.step]]\nid = \"in\"\ntitle = \"In\"\n\
+             [phase.step.action.hcloud_balancer_service]\nbalancer = \"lb\"\nprotocol = \"{protocol}\"\n\
+             listen_port = 443\ndestination_port = 443\nhealth_check = {{ protocol = \"tcp\" }}\n"
+        );
+        place.write("small.toml", &format!("{SMALL_TOML}{step}"));
+        place.hactl(&["check", "--output", "json"])
+    };
+    assert_eq!(check("tcp").status, 0);
+    let ran = check("https");
+    assert!(ran.status == 2 && ran.stdout.contains("the protocol https is not supported"), "{ran}");
+    assert!(ran.stdout.contains("tcp passes TLS through"), "{ran}");
+    let ran = check("quic");
+    assert!(ran.status == 2 && ran.stdout.contains("the protocol is tcp or http"), "{ran}");
+}

@@ -42,12 +42,27 @@ pub struct HcloudBalancerService {
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String", rename_all = "snake_case")]
 pub enum Protocol {
     /// Bytes, whatever they are.
     Tcp,
     /// HTTP.
     Http,
+}
+
+impl TryFrom<String> for Protocol {
+    type Error = String;
+    fn try_from(word: String) -> Result<Self, String> {
+        match word.as_str() {
+            "tcp" => Ok(Self::Tcp),
+            "http" => Ok(Self::Http),
+            "https" => Err("the protocol https is not supported: the load balancer would end TLS with a certificate of \
+                            the project, and hactl neither makes nor names one; tcp passes TLS through to the servers, \
+                            and tls = true in a health check of the protocol http asks them over TLS"
+                .to_owned()),
+            other => Err(format!("the protocol is tcp or http, not {other:?}")),
+        }
+    }
 }
 
 impl Protocol {
