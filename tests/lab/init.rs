@@ -22,13 +22,14 @@ fn by_flags() {
     let to = |name: &str| dir.path().join(name);
     fs::create_dir(to("keys")).unwrap();
     fs::copy(own.path().join("lab-ca.pem"), to("lab-ca.pem")).unwrap();
-    for name in ["id_ed25519", "s3-operator.key", "s3-operator.secret", "s3-restore.key", "s3-restore.secret"]
-    {
+    let s3 = ["s3-operator.key", "s3-operator.secret", "s3-restore.key", "s3-restore.secret"];
+    for name in ["id_ed25519", "hcloud-token"].into_iter().chain(s3) {
         // A copy keeps the mode.
         fs::copy(own.path().join("secrets").join(name), to("keys").join(name)).unwrap();
     }
     let (node, prover) = (host("node-1"), host("prover"));
     let endpoint = told["s3"]["endpoint"].as_str().unwrap();
+    let api = told["hcloud"]["endpoint"].as_str().unwrap();
     let mut args = vec![
         "init",
         "--lab",
@@ -65,6 +66,12 @@ fn by_flags() {
         "file:keys/s3-restore.key",
         "--s3-restore-secret-key",
         "file:keys/s3-restore.secret",
+        "--hcloud-token",
+        "file:keys/hcloud-token",
+        "--hcloud-endpoint",
+        api,
+        "--hcloud-ca",
+        "lab-ca.pem",
         "--cipher-pass",
         "make",
         "--age-identity",
@@ -81,7 +88,10 @@ fn by_flags() {
     assert_eq!(ran.status, 0, "{ran}");
     assert!(ran.stdout.contains("sudo works") && ran.stdout.contains("Debian"), "{ran}");
     assert!(ran.stdout.contains("PostgreSQL: 17/main on port 5432"), "{ran}");
+    // What Phase 1 needs beside it: the first server is known by its address, the others have their hosts.
+    assert!(ran.stdout.contains("the server cell0-node-1 is the host node-1"), "{ran}");
     let text = fs::read_to_string(to("hactl.toml")).unwrap();
+    assert!(text.contains("server = \"cell0-node-3\"") && text.contains("operator_key = \"ssh-"), "{text}");
     assert_eq!(text.matches("NOT PROBED").count(), 2, "the bucket is not there yet: {text}");
     // The same keys as the lab's own workspace pins.
     let pinned = |dir: &std::path::Path| {
