@@ -29,7 +29,12 @@ pub(crate) fn cut_before<'a>(lab: &'a Lab, step: &str) -> Workspace<'a> {
     let whole =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/cell0.toml")).unwrap();
     let step = whole.find(&format!("[[phase.step]]\nid = \"{step}\"")).unwrap();
-    fs::write(workspace.path().join("cut.toml"), &whole[..step]).unwrap();
+    // The step that a public name points at is cut off too.
+    let (name, after) = ("[[public_name]]", "[[component]]");
+    let (name, after) = (whole.find(name).unwrap(), whole.find(after).unwrap());
+    assert!(name < after && after < step);
+    let cut = format!("{}{}", &whole[..name], &whole[after..step]);
+    fs::write(workspace.path().join("cut.toml"), cut).unwrap();
     workspace.edit("hactl.toml", |text| text.replace("\"cell0\"", "\"./cut.toml\""));
     workspace
 }

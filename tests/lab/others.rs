@@ -40,8 +40,9 @@ fn stops_over(workspace: &Workspace<'_>, file: &str, text: &str, says: &str) {
 /// Changes the inputs, and goes on with them.
 fn goes_on_with(workspace: &Workspace<'_>, inputs: &str) -> crate::common::cli::Ran {
     workspace.edit("hactl.toml", |text| {
-        let begin = text.split("\n[inputs]").next().unwrap().to_owned();
-        format!("{begin}\n[inputs]\n{inputs}\n")
+        let (before, rest) = text.split_once("\n[inputs]\n").unwrap_or((&text, ""));
+        let after = rest.find("\n[").map_or("", |at| &rest[at..]);
+        format!("{before}{after}\n[inputs]\n{inputs}\n")
     });
     workspace.hactl(&["resume", "--rebase", "--yes"])
 }
