@@ -307,6 +307,7 @@ fn told(retreats: &[Retreat]) -> String {
     let line = |Retreat { place, fate, how }: &Retreat| match fate {
         Fate::Undone => format!("  undo    {place}: {how}"),
         Fate::Stays => format!("  STAYS   {place}: {how}"),
+        Fate::Forgotten => format!("  forget  {place}: {how}"),
         Fate::NotOurs => format!("  leave   {place}: {how}"),
     };
     retreats.iter().map(line).collect::<Vec<_>>().join("\n")

@@ -1,19 +1,20 @@
 //! Taking a phase back: its steps in reverse order.
 //!
 //! Invariant: only what this run made is taken back. What was found already there is left alone, what cannot be
-//! taken back is said beforehand, and a step in doubt is decided before anything is undone.
+//! taken back is said beforehand, and a step in doubt is decided before anything is undone. What a step only looked at
+//! is forgotten before anything that it looked at is undone: the next run looks anew.
 
 use tokio::time::timeout;
 
 use super::approver::{Approver, way_back_text};
 use super::doubt::Met;
 use super::driver::Driver;
-use super::seam::{StepTasks, Steps, Task};
+use super::seam::{Resolved, StepTasks, Steps, Task};
 use super::state::State;
 use crate::diagnostic::{Error, Result, codes};
 use crate::event::{Event, Listener};
 use crate::journal::Checkpoint;
-use crate::journal::record::{Observed, OutputValue, Outputs, Place, Record};
+use crate::journal::record::{Before, Change, Observed, OutputValue, Outputs, Place, Record};
 use crate::name::PhaseId;
 use crate::step::{Failure, WayBack};
 use crate::waiting::{Await, awaited};
@@ -36,6 +37,8 @@ pub enum Fate {
     Undone,
     /// It stays: it cannot be undone.
     Stays,
+    /// Nothing was changed there, and what was seen there counts no longer.
+    Forgotten,
     /// It stays: this run did not make it, or it was never done.
     NotOurs,
 }
@@ -54,11 +57,10 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     }
 
     fn retreat_of(&self, task: &Task) -> Result<Retreat> {
-        let (state, ours, object) = {
-            let state = self.journal.state();
-            let checkpoint = state.checkpoint(&task.place);
-            checkpoint.map_or((State::Pending, false, None), |c| (c.state, c.is_ours(), object(&c.outputs)))
-        };
+        let Checkpoint { state, outputs, .. } =
+            self.journal.state().checkpoint(&task.place).cloned().unwrap_or_default();
+        let ours = self.journal.state().checkpoint(&task.place).is_some_and(Checkpoint::is_ours);
+        let object = object(&outputs);
         let not_ours =
             |how: &str| Ok(Retreat { place: task.place.clone(), fate: Fate::NotOurs, how: how.to_owned() });
         match state {
@@ -82,6 +84,10 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
             | State::RollingBack
             | State::RollbackFailed => {
                 if !ours {
+                    if outputs.is_empty() && self.only_looked(task, state) {
+                        let how = "changed nothing, and is looked at anew by the next run".to_owned();
+                        return Ok(Retreat { place: task.place.clone(), fate: Fate::Forgotten, how });
+                    }
                     return not_ours("this run changed nothing there");
                 }
                 let resolved = self.steps.resolve(task, &self.journal.state())?;
@@ -101,6 +107,27 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                 Ok(Retreat { place: task.place.clone(), fate, how })
             }
         }
+    }
+
+    /// Is this a place where nothing can be changed, and something was seen? What a step found and gave out is looked at
+    /// anew by every run, and other steps stand on it until they are undone.
+    fn only_looked(&self, task: &Task, state: State) -> bool {
+        let seen = match state {
+            State::Applied | State::Verified => true,
+            State::Pending
+            | State::Ready
+            | State::AwaitingApproval
+            | State::Intended
+            | State::InDoubt
+            | State::Failed
+            | State::RollingBack
+            | State::RolledBack
+            | State::RollbackFailed
+            | State::Skipped => false,
+        };
+        // What cannot be resolved any more cannot be looked at again either.
+        let resolved = seen.then(|| self.steps.resolve(task, &self.journal.state()));
+        matches!(resolved, Some(Ok(Resolved { way_back: WayBack::Nothing, .. })))
     }
 
     /// Is any of these places in doubt?
@@ -137,7 +164,11 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
     /// The first step that could not be taken back; the ones before it in the runbook are left as they are.
     pub async fn roll_back(&self, phase: &PhaseId, steps: &[StepTasks]) -> Result<()> {
         // Looked at as a whole first: a doubt anywhere stops the rollback before it begins.
-        self.retreat(steps)?;
+        for Retreat { place, fate, .. } in self.retreat(steps)? {
+            if fate == Fate::Forgotten {
+                self.forget(&place)?;
+            }
+        }
         for task in steps.iter().rev().flat_map(|step| step.tasks.iter().rev()) {
             match self.retreat_of(task)?.fate {
                 Fate::Undone => {
@@ -145,10 +176,17 @@ impl<S: Steps, A: Approver, L: Listener> Driver<'_, S, A, L> {
                         .await
                         .map_err(|e| e.at(&task.place))?;
                 }
-                Fate::Stays | Fate::NotOurs => {}
+                Fate::Forgotten | Fate::Stays | Fate::NotOurs => {}
             }
         }
         Ok(())
+    }
+
+    /// Lets what was seen at a place count no longer: what was looked at is about to go.
+    fn forget(&self, place: &Place) -> Result<()> {
+        let change = Change { summary: "nothing; the next run looks anew".to_owned(), details: Vec::new() };
+        let observed = Observed::NotApplied { change, before: Before::default() };
+        self.journal.append(Record::Observed { place: place.clone(), observed }).map(drop)
     }
 
     async fn undo(&self, phase: &PhaseId, task: &Task) -> Result<()> {

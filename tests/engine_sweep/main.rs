@@ -125,6 +125,7 @@ fn runbook() -> Sweep {
         ("restart", Kind::Restart, &["node-1"], Gate::Confirm),
         ("insert", Kind::Insert, &[], Gate::Type),
         ("blind", Kind::Blind, &["node-2"], Gate::Confirm),
+        ("look", Kind::Look, &["node-1", "node-2"], Gate::None),
     ])
 }
 

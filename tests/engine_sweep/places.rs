@@ -13,6 +13,7 @@ use hactl::engine::driver::Driver;
 use hactl::engine::interrupt::Interrupt;
 use hactl::engine::seam::{Signers, StepTasks, Task};
 use hactl::engine::state::State;
+use hactl::engine::unwind::Fate;
 use hactl::event::Nobody;
 use hactl::evidence::EvidenceStore;
 use hactl::journal::fake::FakeDisk;
@@ -156,4 +157,32 @@ async fn a_step_that_was_left_out_is_done_only_when_that_is_asked_for() {
     assert_eq!(bench.world.model.borrow().thing(&here).a, 2);
     // What was done cannot be left out any more.
     assert_eq!(driver.skip(&step.tasks[0], "no").unwrap_err().code(), codes::CANNOT_SKIP);
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn what_was_seen_before_a_rollback_is_looked_at_anew() {
+    let here = place("step", Some("node-2"));
+    let model = Model::new(Fault::Nothing, None, Lands::Late, None);
+    let bench = Bench::new(&[(here.clone(), Kind::Look)], model);
+    let (driver, steps, phase) = (bench.driver(), [bench.step(Gate::None)], PhaseId::new("0").unwrap());
+    let looks = || bench.journal.state().checkpoint(&here).map(|c| c.trial.0);
+    driver.run_phase(&phase, "model", &steps).await.unwrap();
+    // Nothing was taken back since: what was seen counts.
+    driver.run_phase(&phase, "model", &steps).await.unwrap();
+    assert_eq!((bench.state(&here), looks()), (State::Verified, Some(1)));
+
+    let retreats = driver.retreat(&steps).unwrap();
+    assert_eq!(retreats.iter().map(|retreat| retreat.fate).collect::<Vec<_>>(), [Fate::Forgotten]);
+    driver.roll_back(&phase, &steps).await.unwrap();
+    assert_eq!(bench.state(&here), State::Ready);
+    assert_eq!(driver.retreat(&steps).unwrap()[0].fate, Fate::NotOurs);
+    // It no longer holds, and that is noticed.
+    {
+        let mut model = bench.world.model.borrow_mut();
+        (model.fault, model.faulty) = (Fault::Unverified, Some(here.clone()));
+    }
+    driver.run_phase(&phase, "model", &steps).await.unwrap_err();
+    assert_eq!((bench.state(&here), looks()), (State::Failed, Some(2)));
+    driver.run_phase(&phase, "model", &steps).await.unwrap();
+    assert_eq!((bench.state(&here), looks()), (State::Verified, Some(3)));
 }

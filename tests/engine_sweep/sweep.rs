@@ -378,9 +378,12 @@ impl Sweep {
                 Kind::Set => Thing { a: 2, ..Thing::OLD },
                 Kind::Halves => Thing { a: 2, b: 2, ..Thing::OLD },
                 Kind::Restart | Kind::Insert | Kind::Blind => counted,
+                Kind::Look => Thing::OLD,
             };
             let undone = match kind {
                 Kind::Set | Kind::Halves => (Thing::OLD, State::RolledBack),
+                // It is to be looked at anew.
+                Kind::Look => (Thing::OLD, State::Ready),
                 Kind::Restart | Kind::Blind => (counted, State::RolledBack),
                 Kind::Insert => (counted, State::Verified),
             };

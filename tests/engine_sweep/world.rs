@@ -35,12 +35,14 @@ pub(crate) enum Kind {
     Insert,
     /// Counts up; whether an attempt did it can never be told.
     Blind,
+    /// Changes nothing: all that it does is verify.
+    Look,
 }
 
 impl Kind {
     pub(crate) fn is_one_shot(self) -> bool {
         match self {
-            Self::Set | Self::Halves => false,
+            Self::Set | Self::Halves | Self::Look => false,
             Self::Restart | Self::Insert | Self::Blind => true,
         }
     }
@@ -221,6 +223,7 @@ impl Model {
                 }
             }
             (None, Kind::Restart | Kind::Insert | Kind::Blind) => thing.count += 1,
+            (None, Kind::Look) => {}
         }
         self.things.insert(command.place.clone(), thing);
     }
@@ -352,7 +355,7 @@ impl Steps for World {
         let action = self.kind(&task.place);
         let way_back = match action {
             Kind::Set | Kind::Halves => WayBack::Undo,
-            Kind::Restart | Kind::Blind => WayBack::Nothing,
+            Kind::Restart | Kind::Blind | Kind::Look => WayBack::Nothing,
             Kind::Insert => WayBack::Irreversible { why: "rows are for ever".to_owned() },
         };
         Ok(Resolved {
@@ -393,6 +396,7 @@ impl Steps for World {
                 return Ok(Observed::Indeterminate("it leaves no trace".to_owned()));
             }
             Kind::Blind => false,
+            Kind::Look => return Ok(Observed::Applied(Outputs::new())),
         };
         if there && model.has(Guard::HonestObserve) {
             return Ok(Observed::Applied(outputs(thing.count)));
@@ -461,7 +465,7 @@ impl Steps for World {
             if self.model.borrow().has(Guard::FirstBefore) { first } else { newest.unwrap_or(first) };
         match action {
             Kind::Set | Kind::Halves => {}
-            Kind::Restart | Kind::Insert | Kind::Blind => return Ok(()),
+            Kind::Restart | Kind::Insert | Kind::Blind | Kind::Look => return Ok(()),
         }
         let command = Command {
             place: task.place.clone(),
