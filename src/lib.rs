@@ -25,8 +25,10 @@ pub mod init;
 pub mod journal;
 #[cfg(all(feature = "lab", target_os = "linux"))]
 pub mod lab;
+pub mod lacks;
 pub mod mirror;
 pub mod name;
+pub mod needs;
 pub mod notify;
 pub mod plan;
 pub mod probe;

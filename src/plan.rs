@@ -13,6 +13,7 @@ use crate::engine::seam::{StepTasks, Steps, Task};
 use crate::engine::state::State;
 use crate::journal::RunState;
 use crate::journal::record::{Change, Observed, Place};
+use crate::lacks::Lack;
 use crate::name::PhaseId;
 use crate::runbook::Gate;
 use crate::step::{Effect, Findings, WayBack, Weight};
@@ -24,6 +25,8 @@ pub struct PhaseTasks {
     pub id: PhaseId,
     /// Its title.
     pub title: String,
+    /// What the workspace lacks to carry it to its end.
+    pub lacks: Vec<Lack>,
     /// Its steps, in order.
     pub steps: Vec<StepTasks>,
 }
@@ -48,6 +51,9 @@ pub struct PlannedPhase {
     pub id: PhaseId,
     /// Its title.
     pub title: String,
+    /// What the workspace lacks to carry it to its end: before that it is not begun.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Lack>,
     /// Its places, in order.
     pub places: Vec<Planned>,
 }
@@ -159,7 +165,8 @@ pub async fn plan<S: Steps>(steps: &S, phases: &[PhaseTasks], state: &RunState) 
             }
             places.push(place);
         }
-        planned.push(PlannedPhase { id: phase.id.clone(), title: phase.title.clone(), places });
+        let (id, title, lacks) = (phase.id.clone(), phase.title.clone(), phase.lacks.clone());
+        planned.push(PlannedPhase { id, title, lacks, places });
     }
     let mut plan = Plan { phases: planned, costs: None, costs_unknown: None };
     match steps.book().await {

@@ -4,16 +4,19 @@ use serde::Serialize;
 
 use super::Global;
 use crate::diagnostic::{Exit, Result};
-use crate::render::{Format, Out, words};
-use crate::runbook::{self, Gate, Loaded, Origin};
+use crate::lacks::{Lack, lacks};
+use crate::name::PhaseId;
+use crate::render::{self, Format, Out, words};
+use crate::runbook::{self, Gate, Loaded, Origin, Runbook};
 use crate::step::table::Table;
-use crate::workspace::shown;
+use crate::workspace::{Workspace, shown};
 
 /// Arguments of `hactl check`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Nothing is connected to and nothing is changed. Each problem has a stable code and
-shows its place in the file.
+Nothing is connected to and nothing is changed. Each problem has a stable code
+and shows its place in the file. What only a later phase needs is no problem:
+the lines to add are shown, and that phase is not begun before.
 
 Example:
   hactl check && hactl plan --dry-run")]
@@ -28,6 +31,21 @@ struct Checked<'a> {
     phases: usize,
     steps: usize,
     hosts: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lacks: Vec<Later<'a>>,
+}
+
+/// A phase that cannot be run before `hactl.toml` holds more.
+#[derive(Serialize)]
+struct Later<'a> {
+    phase: &'a PhaseId,
+    lacks: Vec<Lack>,
+}
+
+fn later<'a>(workspace: &Workspace, runbook: &'a Runbook) -> Vec<Later<'a>> {
+    let phases = runbook.phases.iter();
+    let later = phases.map(|phase| Later { phase: &phase.id, lacks: lacks(workspace, runbook, phase) });
+    later.filter(|later| !later.lacks.is_empty()).collect()
 }
 
 impl Check {
@@ -37,6 +55,7 @@ impl Check {
     /// Every problem of both files.
     pub fn run(&self, global: &Global, out: &Out) -> Result<Exit> {
         let Loaded { workspace, runbook, .. } = runbook::load::<Table>(&global.file()?)?;
+        let later = later(&workspace, &runbook);
         match out.format() {
             Format::Human => {
                 let origin = match &runbook.origin {
@@ -58,6 +77,13 @@ impl Check {
                         (words::count(phase.steps.len(), "step"), words::count(gates, "gate"));
                     out.wrapped(&format!("phase    {}: {} ({steps}, {gates})", phase.id, phase.title), 9)?;
                 }
+                for Later { phase, lacks } in &later {
+                    out.say(format!("\nphase {phase} is not begun before hactl.toml holds more:"))?;
+                    for lack in lacks {
+                        out.say(render::lacks::text(lack, out.width()))?;
+                    }
+                    out.say("")?;
+                }
                 out.say("no problems found")?;
             }
             Format::Json => out.object(&Checked {
@@ -68,6 +94,7 @@ impl Check {
                 phases: runbook.phases.len(),
                 steps: runbook.steps().count(),
                 hosts: workspace.hosts.iter().map(|host| host.name.as_str()).collect(),
+                lacks: later,
             })?,
         }
         Ok(Exit::Done)

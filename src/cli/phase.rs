@@ -13,6 +13,7 @@ use crate::engine::doubt::Met;
 use crate::engine::driver::finish_rollback;
 use crate::engine::state::State;
 use crate::engine::unwind::{Fate, Retreat};
+use crate::lacks::{self, Lack};
 use crate::name::{PhaseId, StepId};
 use crate::plan::PhaseTasks;
 use crate::render::{Format, Out, words};
@@ -142,7 +143,8 @@ pub async fn run(
 ) -> Result<()> {
     let phase = session.phase(id)?;
     earlier_phases_are_done(session, phase)?;
-    let PhaseTasks { id, title, steps } = session.fleet.phase(phase);
+    let PhaseTasks { id, title, lacks, steps } = session.fleet.phase(phase);
+    nothing_lacks(session, phase, &lacks)?;
     for step in skip {
         if !steps.iter().any(|tasks| tasks.step == *step) {
             return Err(no_step(&id, step));
@@ -162,7 +164,8 @@ pub async fn run(
 async fn run_step(session: &Session, work: &Work<'_>, id: &PhaseId, step: &StepId) -> Result<()> {
     let phase = session.phase(id)?;
     earlier_phases_are_done(session, phase)?;
-    let PhaseTasks { steps, .. } = session.fleet.phase(phase);
+    let PhaseTasks { steps, lacks, .. } = session.fleet.phase(phase);
+    nothing_lacks(session, phase, &lacks)?;
     let Some(at) = steps.iter().position(|tasks| tasks.step == *step) else {
         return Err(no_step(id, step));
     };
@@ -189,6 +192,19 @@ fn no_step(phase: &PhaseId, step: &StepId) -> Error {
     Error::new(codes::USAGE, format!("phase {phase} has no step {step}"))
         .state("nothing was done")
         .next(format!("hactl phase show {phase}"))
+}
+
+/// What a phase lacks to be carried to its end is said before anything of it is ordered.
+fn nothing_lacks(session: &Session, phase: &Phase, lacks: &[Lack]) -> Result<()> {
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    let error = lacks::refusal(phase, lacks).next("write that into hactl.toml, then: hactl check");
+    Err(match session.journal.state().run() {
+        None => error.next(format!("hactl phase run {}", phase.id)),
+        // What was written is a change since the run began.
+        Some(_) => error.next(format!("hactl phase run {} --rebase    (accepts that change)", phase.id)),
+    })
 }
 
 /// A phase builds on those before it.

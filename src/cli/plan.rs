@@ -64,7 +64,9 @@ impl PlanArgs {
             Format::Json => out.object(&Told { event: "plan", digest, plan: &plan })?,
         }
         let blind = plan.places().any(|planned| matches!(planned.outlook, Outlook::CannotLook(_)));
-        Ok(if blind { Exit::Failed } else { Exit::Done })
+        // Of a phase that was not asked for by itself, it may be left for later.
+        let lacks = self.phase.is_some() && plan.phases.iter().any(|phase| !phase.lacks.is_empty());
+        Ok(if blind || lacks { Exit::Failed } else { Exit::Done })
     }
 
     fn glance(&self, global: &Global, out: &Out) -> Result<Plan> {

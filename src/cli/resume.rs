@@ -154,7 +154,7 @@ async fn go_on(session: &Session, work: &Work<'_>) -> Result<()> {
         && let Some(first) = session.runbook.phases.first()
     {
         // Only its first phase can have begun a run, so that is what stopped before anything was recorded of a step.
-        let PhaseTasks { id, title, steps } = session.fleet.phase(first);
+        let PhaseTasks { id, title, steps, .. } = session.fleet.phase(first);
         return work.run_phase(&id, &title, &steps).await;
     }
     for PhaseStatus { id, reached, .. } in phases {
@@ -175,7 +175,7 @@ async fn go_on(session: &Session, work: &Work<'_>) -> Result<()> {
                 });
             }
         }
-        let PhaseTasks { id, title, steps } = session.fleet.phase(session.phase(&id)?);
+        let PhaseTasks { id, title, steps, .. } = session.fleet.phase(session.phase(&id)?);
         work.run_phase(&id, &title, &steps).await?;
     }
     Ok(())

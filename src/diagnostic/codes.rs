@@ -154,6 +154,7 @@ codes! {
     RUNBOOK_GATE_SIGN = "runbook::gate_sign", Usage, "a gate asks for a signature, and nothing says whose";
     RUNBOOK_UNKNOWN_ROLE = "runbook::unknown_role", Usage, "a step names a role that the runbook does not declare";
     RUNBOOK_ROLE_HOSTS = "runbook::role_hosts", Usage, "a role has no hosts, too few or too many";
+    RUNBOOK_LACKS = "runbook::lacks", Usage, "the workspace lacks what a phase needs to be carried to its end";
     // journal
     JOURNAL_DAMAGED = "journal::damaged", Failed, "a line of the journal is not what hactl wrote there";
     JOURNAL_NEWER = "journal::newer", Failed, "the journal was written by a newer hactl";

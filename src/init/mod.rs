@@ -5,13 +5,12 @@
 
 mod file;
 mod made;
-mod needs;
 pub mod probe;
 mod text;
 
+pub use crate::needs::Needs;
 pub use file::{is_free, write};
 pub use made::Made;
-pub use needs::Needs;
 
 use std::collections::BTreeMap;
 

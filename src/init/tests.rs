@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use super::needs::KINDS;
 use super::{AgeDraft, Draft, HostDraft, Made, Needs, Part, PostgresDraft, S3Draft, write};
 use crate::diagnostic::codes;
+use crate::needs::KINDS;
 use crate::runbook::{Kinds as _, Origin, bundled, parse};
 use crate::secret::SecretRef;
 use crate::step::Table;
@@ -61,7 +61,7 @@ fn every_kind_says_what_it_looks_into() {
     let listed: Vec<_> = KINDS.iter().map(|(kind, _)| *kind).collect();
     let mut there = Table::action_names();
     there.sort_unstable();
-    assert_eq!(listed, there, "a new kind says in src/init/needs.rs what of hactl.toml it needs");
+    assert_eq!(listed, there, "a new kind says in src/needs.rs what of hactl.toml it needs");
     let needs = Needs::of(&cell0());
     assert!(needs.s3 && needs.restore_key && needs.makes_bucket && needs.postgres, "{needs:?}");
     assert!(needs.pgbackrest && needs.age && needs.identity && !needs.signers, "{needs:?}");

@@ -7,6 +7,7 @@
 pub mod bars;
 pub mod error;
 pub mod json;
+pub mod lacks;
 pub mod lines;
 pub mod out;
 pub mod panic;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::lacks;
 use super::words::{self, count};
 use crate::costs::{Cost, Costs, Estimated, Monthly};
 use crate::plan::{Outlook, Plan, Planned, Returns};
@@ -13,6 +14,15 @@ pub fn text(plan: &Plan, width: usize) -> String {
     let mut text = String::new();
     for phase in &plan.phases {
         let _ = writeln!(text, "phase {}: {}\n", phase.id, phase.title);
+        if !phase.lacks.is_empty() {
+            let _ = writeln!(text, "! NOT BEGUN before hactl.toml holds more:");
+        }
+        for lack in &phase.lacks {
+            let _ = writeln!(text, "{}", lacks::text(lack, width));
+        }
+        if !phase.lacks.is_empty() {
+            text.push('\n');
+        }
         for planned in &phase.places {
             describe(&mut text, planned);
         }
@@ -198,6 +208,7 @@ mod tests {
             costs: None,
             costs_unknown: None,
             phases: vec![PlannedPhase {
+                lacks: Vec::new(),
                 id: PhaseId::new("0").unwrap(),
                 title: "Backstop".to_owned(),
                 places: vec![

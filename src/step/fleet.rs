@@ -17,6 +17,7 @@ use crate::engine::seam::{Resolved, Signers, StepTasks, Steps, Task};
 use crate::engine::state::State;
 use crate::journal::record::{Before, Epoch, Observed, Outputs, Place};
 use crate::journal::{AttemptLabel, IntentRecorded, RollbackRecorded, RunState, TrialRecorded};
+use crate::lacks::lacks;
 use crate::name::{HostName, StepId};
 use crate::plan::PhaseTasks;
 use crate::probe::{Probe, Verdict};
@@ -70,7 +71,8 @@ impl Fleet {
     #[must_use]
     pub fn phase(&self, phase: &Phase) -> PhaseTasks {
         let steps = phase.steps.iter().map(|step| self.tasks(step)).collect();
-        PhaseTasks { id: phase.id.clone(), title: phase.title.clone(), steps }
+        let lacks = lacks(&self.workspace, &self.runbook, phase);
+        PhaseTasks { id: phase.id.clone(), title: phase.title.clone(), lacks, steps }
     }
 
     /// The places of a step: every host of its role, or none. (Loading refuses what happens once on several hosts.)

@@ -1,6 +1,6 @@
-//! What a runbook needs of `hactl.toml`, by the kinds of its steps.
+//! What a runbook, or a phase of it, needs of `hactl.toml`, by the kinds of its steps.
 
-use crate::runbook::{Gate, Runbook};
+use crate::runbook::{Gate, Phase, Runbook};
 
 /// The parts of `hactl.toml` that a runbook's steps look into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Needs {
 }
 
 /// Every kind, and what it looks into.
-pub(super) const KINDS: &[(&str, Needs)] = {
+pub(crate) const KINDS: &[(&str, Needs)] = {
     const NONE: Needs = Needs {
         s3: false,
         restore_key: false,
@@ -109,6 +109,14 @@ impl Needs {
             REFERENCES.iter().filter(|(named, _)| text.contains(named)).map(|(_, needs)| *needs);
         let signs = runbook.steps().any(|(_, step)| step.gate == Gate::Sign);
         by_kind.chain(by_reference).fold(Self { signers: signs, ..Self::default() }, Self::and)
+    }
+
+    /// What the steps of one phase look into. What references name is missed when the files are loaded.
+    #[must_use]
+    pub fn of_phase(phase: &Phase) -> Self {
+        let signs = phase.steps.iter().any(|step| step.gate == Gate::Sign);
+        let by_kind = phase.steps.iter().map(|step| Self::of_kind(&step.action.kind));
+        by_kind.fold(Self { signers: signs, ..Self::default() }, Self::and)
     }
 
     /// What steps of this kind need.
