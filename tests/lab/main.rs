@@ -28,6 +28,7 @@ mod others;
 mod outside;
 mod phase0;
 mod phase1;
+mod phase1_kills;
 mod proof;
 mod proof_fails;
 mod refusals;
@@ -53,6 +54,7 @@ type Test = (&'static str, fn());
 const TESTS: &[&[Test]] = &[
     phase0::TESTS,
     phase1::TESTS,
+    phase1_kills::TESTS,
     faulty::TESTS,
     secrets::TESTS,
     proof::TESTS,

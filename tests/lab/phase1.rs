@@ -16,8 +16,21 @@ pub(crate) const TESTS: &[Test] =
 const KINDS: [&str; 7] =
     ["ssh_keys", "networks", "firewalls", "placement_groups", "servers", "load_balancers", "floating_ips"];
 
+/// What is in the project after it, by kind and name.
+pub(crate) const MADE: [&str; 9] = [
+    "firewalls cell0-wall",
+    "floating_ips cell0-ip",
+    "load_balancers cell0-lb",
+    "networks cell0-net",
+    "placement_groups cell0-spread",
+    "servers cell0-node-1",
+    "servers cell0-node-2",
+    "servers cell0-node-3",
+    "ssh_keys cell0-operator",
+];
+
 /// The names of everything in the project.
-fn names(project: &Project<'_>) -> Vec<String> {
+pub(crate) fn names(project: &Project<'_>) -> Vec<String> {
     let of = |kind: &&str| -> Vec<String> {
         let there = project.must("GET", &format!("/{kind}"), &Value::Null)[*kind].clone();
         there.as_array().unwrap().iter().map(|o| format!("{kind} {}", o["name"].as_str().unwrap())).collect()
@@ -28,13 +41,13 @@ fn names(project: &Project<'_>) -> Vec<String> {
 }
 
 /// The server that was there from the start, without what changes by itself.
-fn first(project: &Project<'_>) -> Value {
+pub(crate) fn first(project: &Project<'_>) -> Value {
     let servers = project.must("GET", "/servers?name=cell0-node-1", &Value::Null)["servers"].clone();
     servers[0].clone()
 }
 
 /// What was asked of the API since it was last forgotten, other than to look.
-fn changes(project: &Project<'_>) -> Vec<String> {
+pub(crate) fn changes(project: &Project<'_>) -> Vec<String> {
     let log = project.must("GET", "/lab/requests", &Value::Null)["requests"].clone();
     let asked = log.as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned());
     asked.filter(|line| !line.starts_with("GET ")).collect()
@@ -51,7 +64,7 @@ fn facts(workspace: &Workspace<'_>, step: &str) -> String {
 }
 
 /// The bundled runbook without Phase 0, which has a test of its own.
-fn alone() -> String {
+pub(crate) fn alone() -> String {
     let bundled = include_str!("../../runbooks/cell0.toml");
     let begin = |id: &str| bundled.find(&format!("[[phase]]\nid = \"{id}\"")).expect("a phase");
     format!("{}{}", &bundled[..begin("0")], &bundled[begin("1")..])
@@ -80,18 +93,7 @@ fn rehearsed_repeated_and_taken_back() {
     let ran = workspace.must(&["phase", "run", "1", "--yes"]);
     eprintln!("phase 1 in {:.0} s", began.elapsed().as_secs_f32());
     assert!(ran.stdout.contains("phase 1: done"), "{ran}");
-    let made = [
-        "firewalls cell0-wall",
-        "floating_ips cell0-ip",
-        "load_balancers cell0-lb",
-        "networks cell0-net",
-        "placement_groups cell0-spread",
-        "servers cell0-node-1",
-        "servers cell0-node-2",
-        "servers cell0-node-3",
-        "ssh_keys cell0-operator",
-    ];
-    assert_eq!(names(&project), made);
+    assert_eq!(names(&project), MADE);
 
     // The first server is the very one that was there, joined to the others.
     let joined = first(&project);
@@ -124,7 +126,7 @@ fn rehearsed_repeated_and_taken_back() {
     }
     assert!(!format!("{:?}", workspace.journal().lines()).contains("PRIVATE KEY"));
     let terraform = workspace.must(&["report", "--terraform"]).stdout;
-    assert_eq!(terraform.matches("import {").count(), made.len(), "{terraform}");
+    assert_eq!(terraform.matches("import {").count(), MADE.len(), "{terraform}");
 
     // Again: nothing is to be changed, and nothing but looks is asked for.
     project.must("DELETE", "/lab/requests", &Value::Null);
