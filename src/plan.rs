@@ -151,7 +151,9 @@ pub async fn plan<S: Steps>(steps: &S, phases: &[PhaseTasks], state: &RunState) 
     let mut earlier = Earlier::NothingChanges;
     for phase in phases {
         let mut places = Vec::new();
-        for task in phase.steps.iter().flat_map(|step| step.tasks.iter()) {
+        // What is not begun is not looked at: without what it lacks, there is no way to.
+        let steps_of = if phase.lacks.is_empty() { phase.steps.as_slice() } else { &[] };
+        for task in steps_of.iter().flat_map(|step| step.tasks.iter()) {
             let place = plan_place(steps, task, state, earlier).await;
             match place.outlook {
                 Outlook::WillChange(_) | Outlook::AfterEarlier(_) | Outlook::InDoubt => {
