@@ -28,8 +28,14 @@ fn some_minutes() -> HumanDuration {
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Asks once, and only in the boot `$1`. The answer must be home before the system begins to stop.
-const ASK: &str = r#"[ "$(cat /proc/sys/kernel/random/boot_id)" = "$1" ] || exit 0
+/// Says that a machine was asked in the boot that it is in: what is there is gone with that boot.
+const ASKED: &str = "/run/hactl-reboot";
+
+/// Asks once, and only in the boot `$1`, and leaves the mark `$2` before. The answer must be home before the system begins
+/// to stop.
+const ASK: &str = r#"set -e
+[ "$(cat /proc/sys/kernel/random/boot_id)" = "$1" ] || exit 0
+: > "$2"
 exec systemd-run --quiet --collect --on-active=1 --timer-property=AccuracySec=100ms systemctl reboot"#;
 
 /// Which boot a machine was in.
@@ -57,8 +63,9 @@ impl StepKind for Reboot {
     async fn observe(&self, view: &View<'_>, before: Option<&Before>) -> Result<Observed> {
         let before: Option<Boot> = recall(before)?;
         let here = view.here()?;
-        let now = match (here.boot_id().await, &before) {
-            (Ok(now), _) => now,
+        let seen = async { Ok((here.boot_id().await?, here.file_facts(ASKED).await?.is_some())) };
+        let (now, asked) = match (seen.await, &before) {
+            (Ok(seen), _) => seen,
             (Err(error), None) => return Err(error),
             (Err(error), Some(_)) => {
                 let text =
@@ -68,6 +75,11 @@ impl StepKind for Reboot {
         };
         match before {
             Some(before) if before.boot != now => Ok(Observed::Applied(Outputs::new())),
+            // It stops some time after it was asked, and until then it answers as if nothing were to come.
+            Some(_) if asked => Ok(Observed::Running(format!(
+                "{} was asked to start anew, and is still in the same boot",
+                here.name()
+            ))),
             Some(_) | None => Ok(Observed::NotApplied {
                 change: Change {
                     summary: format!(
@@ -88,7 +100,7 @@ impl StepKind for Reboot {
             return Err(Failure::NotStarted(Error::new(codes::INTERNAL, text)));
         };
         let host = hands.here()?;
-        let ask = Command::new("sh").args(["-c", ASK, "hactl-reboot", &boot]);
+        let ask = Command::new("sh").args(["-c", ASK, "hactl-reboot", &boot, ASKED]);
         let _asked = host.run(&ask).await?.ok("cannot ask the system to start anew")?;
         let back = wait_for(
             &format!("{} to start anew", host.name()),

@@ -1,7 +1,9 @@
 //! Steps that look and change nothing: each holds where it is so, and fails where it is not.
 
+use std::time::Duration;
+
 use crate::Test;
-use crate::common::lab::{Lab, Scene, Workspace};
+use crate::common::lab::{Lab, Scene, Workspace, eventually};
 
 pub(crate) const TESTS: &[Test] = &[("see::each_look_fails_where_what_it_claims_is_not_so", each_look)];
 
@@ -134,4 +136,23 @@ fn each_look() {
     let found = holds(&workspace, "reboot");
     assert!(found.contains("node-2 is in another boot than before"), "{found}");
     assert_eq!(boot(), after, "it was started anew twice");
+
+    // hactl dies between asking and the end of that boot, and the next one asks no second time.
+    let boots = || lab.read("node-2", "sudo journalctl --quiet --no-pager --list-boots | wc -l");
+    let count: u32 = boots().parse().unwrap();
+    let running = workspace.start(&["phase", "run", "again", "--yes"]);
+    eventually("it is asked", Duration::from_secs(60), || {
+        let asked = lab.lab(&["ssh", "node-2", "--", "test", "-e", "/run/hactl-reboot"]);
+        // Where it cannot be logged in to any more, it was asked as well.
+        asked.status != 1
+    });
+    running.kill();
+    eventually("it is settled", Duration::from_secs(120), || {
+        let ran = workspace.hactl(&["resume", "--yes"]);
+        assert!(ran.status == 0 || ran.stderr.contains("hactl resume"), "{ran}");
+        ran.status == 0
+    });
+    let found = holds(&workspace, "again");
+    assert!(found.contains("node-2 is in another boot than before"), "{found}");
+    assert_eq!(boots().parse::<u32>().unwrap(), count + 1);
 }
