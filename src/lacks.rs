@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::diagnostic::{Error, Problem, codes};
 use crate::name::{HostName, RoleName};
 use crate::needs::Needs;
-use crate::runbook::{NeededHost, Phase, Runbook, Value};
+use crate::runbook::{Input, Phase, Runbook, ServerStep, Value};
 use crate::workspace::{Host, Workspace};
 
 /// One thing that `hactl.toml` lacks.
@@ -39,8 +39,11 @@ impl Lack {
 #[must_use]
 pub fn lacks(workspace: &Workspace, runbook: &Runbook, phase: &Phase) -> Vec<Lack> {
     let mut lacks = parts(workspace, phase);
-    lacks.extend(phase.needs.hosts.iter().filter_map(|needed| host(workspace, runbook, needed)));
-    lacks.extend(phase.needs.inputs.iter().filter_map(|name| input(workspace, runbook, name)));
+    let servers = runbook.servers();
+    let servers = servers.iter().filter(|server| server.phase == phase.id);
+    lacks.extend(servers.filter_map(|server| host(workspace, runbook, server)));
+    let keys = runbook.key_inputs().filter(|(of, _)| **of == phase.id);
+    lacks.extend(keys.filter_map(|(_, input)| empty(workspace, input)));
     lacks
 }
 
@@ -113,39 +116,35 @@ fn parts(workspace: &Workspace, phase: &Phase) -> Vec<Lack> {
     lacks
 }
 
-/// A host that is not there, or is not what the phase needs.
-fn host(workspace: &Workspace, runbook: &Runbook, needed: &NeededHost) -> Option<Lack> {
-    let Some(text) = &needed.server else {
-        let first = needed.roles.first()?;
-        if workspace.hosts_in(first).any(|host| missing(host, needed).is_empty()) {
-            return None;
-        }
-        return match workspace.hosts_in(first).next() {
-            Some(host) => changed(host, needed),
-            None => Some(Lack::new(
-                format!("no host has the role {first}"),
-                "write in a [[host]]",
-                &[&roles(&needed.roles)],
-            )),
-        };
+/// The host of a server that is not there, or is not what the phase needs. Nothing is said where only a step tells the
+/// server's name, or no role is to be had.
+fn host(workspace: &Workspace, runbook: &Runbook, needed: &ServerStep) -> Option<Lack> {
+    let server = runbook.with_inputs(&needed.named, |input| workspace.inputs.get(&input.name).cloned())?;
+    let first = needed.roles.first()?;
+    // The address of one that is there already says nothing of its name: its first role does.
+    let is_it = |host: &&Host| match needed.adopted {
+        true => host.roles.contains(first),
+        false => host.server.as_ref().is_some_and(|on| on.name == server),
     };
-    let server = value(workspace, runbook, text)?;
-    let stands_on = |host: &&Host| host.server.as_ref().is_some_and(|on| on.name == server);
-    if let Some(host) = workspace.hosts.iter().find(stands_on) {
+    if let Some(host) = workspace.hosts.iter().find(is_it) {
         return changed(host, needed);
+    }
+    if needed.adopted {
+        let what = format!("no host has the role {first}: which one is the server {server}?");
+        return Some(Lack::new(what, "write in its [[host]]", &[&roles(&needed.roles)]));
     }
     let mut lines = vec!["[[host]]".to_owned()];
     let name = HostName::new(&server).map_or_else(|_| "…".to_owned(), |name| name.to_string());
     lines.push(format!("name = {}", quoted(&name)));
     lines.push(format!("server = {}", quoted(&server)));
-    lines.extend(needed.user.as_ref().map(|user| format!("user = {}", quoted(user))));
+    lines.extend(needed.user().map(|user| format!("user = {}", quoted(user))));
     lines.push(roles(&needed.roles));
     let what = format!("no host stands on the server {server}, which the phase makes and then logs in to");
     Some(Lack { what, to: "add to hactl.toml".to_owned(), lines })
 }
 
 /// A host that is there and is not what the phase needs.
-fn changed(host: &Host, needed: &NeededHost) -> Option<Lack> {
+fn changed(host: &Host, needed: &ServerStep) -> Option<Lack> {
     let missing = missing(host, needed);
     let mut what = Vec::new();
     let mut lines = Vec::new();
@@ -155,7 +154,7 @@ fn changed(host: &Host, needed: &NeededHost) -> Option<Lack> {
         what.push(format!("lacks the {many} {named}"));
         lines.push(roles(&[&host.roles[..], &missing].concat()));
     }
-    if let Some(user) = needed.user.as_ref().filter(|user| **user != host.user.as_str()) {
+    if let Some(user) = needed.user().filter(|user| *user != host.user.as_str()) {
         what.push(format!("would be logged in to as {}, and lets {user} in", host.user));
         lines.push(format!("user = {}", quoted(user)));
     }
@@ -167,34 +166,16 @@ fn changed(host: &Host, needed: &NeededHost) -> Option<Lack> {
     })
 }
 
-fn missing(host: &Host, needed: &NeededHost) -> Vec<RoleName> {
+fn missing(host: &Host, needed: &ServerStep) -> Vec<RoleName> {
     needed.roles.iter().filter(|role| !host.roles.contains(role)).cloned().collect()
 }
 
 /// An input that says nothing.
-fn input(workspace: &Workspace, runbook: &Runbook, name: &str) -> Option<Lack> {
-    let declared = runbook.inputs.iter().find(|input| input.name == *name)?;
-    let says_nothing = match workspace.inputs.get(name).or(declared.default.as_ref()) {
-        Some(Value::Text(text)) => text.trim().is_empty(),
-        Some(Value::List(texts)) => texts.is_empty(),
-        Some(Value::Integer(_) | Value::Boolean(_)) | None => false,
-    };
-    let line = match declared.default {
-        Some(Value::List(_)) => format!("{name} = [\"…\"]"),
-        Some(Value::Text(_) | Value::Integer(_) | Value::Boolean(_)) | None => format!("{name} = \"…\""),
-    };
-    let what = format!("the input {name} is empty. {}", declared.help);
-    says_nothing.then(|| Lack::new(what, "write under [inputs]", &[&line]))
-}
-
-/// The value of a text that is one, or a reference to an input.
-fn value(workspace: &Workspace, runbook: &Runbook, text: &str) -> Option<String> {
-    let Some(name) = NeededHost::input_named(text) else { return Some(text.to_owned()) };
-    let default = || runbook.inputs.iter().find(|input| input.name == name)?.default.as_ref();
-    match workspace.inputs.get(name).or_else(default)? {
-        Value::Text(text) => Some(text.clone()),
-        Value::Integer(_) | Value::Boolean(_) | Value::List(_) => None,
-    }
+fn empty(workspace: &Workspace, input: &Input) -> Option<Lack> {
+    let Input { name, help, default, .. } = input;
+    let Some(Value::Text(text)) = workspace.inputs.get(name).or(default.as_ref()) else { return None };
+    let what = format!("the input {name} is empty. {help}");
+    text.trim().is_empty().then(|| Lack::new(what, "write under [inputs]", &[&format!("{name} = \"…\"")]))
 }
 
 fn roles(roles: &[RoleName]) -> String {

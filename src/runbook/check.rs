@@ -21,7 +21,6 @@ pub(super) fn by_itself<K: Kinds>(draft: &mut Draft) {
         steps::<K>(&draft.runbook, &mut draft.found, None);
         flaws::public_names(&draft.runbook, &mut draft.found);
         servers::of_roles(&draft.runbook, &mut draft.found);
-        flaws::phase_needs(&draft.runbook, &mut draft.found);
         flaws::cost_estimate(&draft.runbook, &mut draft.found, None);
     }
 }
@@ -33,7 +32,6 @@ pub(super) fn in_workspace<K: Kinds>(draft: &mut Draft, place: &mut workspace::l
             steps::<K>(&draft.runbook, &mut draft.found, Some(&place.workspace));
             flaws::public_names(&draft.runbook, &mut draft.found);
             servers::of_roles(&draft.runbook, &mut draft.found);
-            flaws::phase_needs(&draft.runbook, &mut draft.found);
             flaws::cost_estimate(&draft.runbook, &mut draft.found, Some(&place.workspace));
             inputs(&draft.runbook, place);
             roles(&draft.runbook, place);

@@ -1,7 +1,7 @@
 //! Flaws of a plan that can be seen in its runbook alone: every step is sound, and together they do not do what they are
 //! for.
 
-use super::{Input, NeededHost, Runbook, Value};
+use super::{Input, Runbook, Value};
 use crate::costs::Estimate;
 use crate::diagnostic::codes;
 use crate::document::{Found, suggest};
@@ -47,39 +47,6 @@ pub(super) fn public_names(runbook: &Runbook, found: &mut Found) {
                 .help(format!(
                     "write points_at = \"${{steps.{balancer}.ipv4}}\", and keep the floating IP as the way to fall back on"
                 ));
-        }
-    }
-}
-
-/// Remarks needs of phases that name what the runbook does not declare.
-pub(super) fn phase_needs(runbook: &Runbook, found: &mut Found) {
-    let inputs: Vec<&str> = runbook.inputs.iter().map(|input| input.name.as_str()).collect();
-    let roles: Vec<&str> = runbook.roles.iter().map(|role| role.name.as_str()).collect();
-    for phase in &runbook.phases {
-        let at = || phase.needs.span.clone();
-        for name in phase.needs.inputs.iter().filter(|name| !inputs.contains(&name.as_str())) {
-            found
-                .add(codes::RUNBOOK_UNKNOWN_INPUT, format!("phase {} needs an input {name:?}", phase.id))
-                .at(at(), "not declared")
-                .help(suggest(name, &inputs));
-        }
-        for host in &phase.needs.hosts {
-            let named = host.server.as_deref().and_then(NeededHost::input_named);
-            if let Some(name) = named.filter(|name| !inputs.contains(name)) {
-                found
-                    .add(codes::RUNBOOK_UNKNOWN_INPUT, format!("there is no input {name:?}"))
-                    .at(host.span.clone(), "wants it")
-                    .help(suggest(name, &inputs));
-            }
-            for role in host.roles.iter().filter(|role| !roles.contains(&role.as_str())) {
-                found
-                    .add(
-                        codes::RUNBOOK_UNKNOWN_ROLE,
-                        format!("phase {}: there is no role {role:?}", phase.id),
-                    )
-                    .at(host.span.clone(), "not declared")
-                    .help(suggest(role.as_str(), &roles));
-            }
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::check;
 use super::model::Draft;
 use super::{
-    Call, Component, CostEstimate, Gate, Input, InputType, Kinds, NeededHost, Origin, Phase, PhaseNeeds,
-    PublicName, Role, Runbook, SignedBy, Step, Value, bundled,
+    Call, Component, CostEstimate, Gate, Input, InputType, Kinds, Origin, Phase, PublicName, Role, Runbook,
+    SignedBy, Step, Value, bundled,
 };
 use crate::diagnostic::{Error, Problems, Result, Source, codes};
 use crate::digest::Digest;
@@ -291,9 +291,6 @@ fn phase(found: &mut Found, node: &Node, source: &Source) -> Option<Phase> {
     let id = table.parsed(found, "id", Need::Required).unwrap_or_else(PhaseId::unnamed);
     let title = text(found, &mut table, "title", Need::Required);
     let why = optional(found, &mut table, "why");
-    let inputs = table.list(found, "inputs");
-    let span = table.get("inputs").map_or_else(|| node.span.clone(), |node| node.span.clone());
-    let hosts = table.tables(found, "host").iter().filter_map(|node| needed_host(found, node)).collect();
     let nodes = table.tables(found, "step");
     if nodes.is_empty() {
         found
@@ -302,21 +299,7 @@ fn phase(found: &mut Found, node: &Node, source: &Source) -> Option<Phase> {
     }
     let steps = nodes.iter().map(|node| step(found, node, source)).collect();
     table.finish(found);
-    Some(Phase { id, title, why, needs: PhaseNeeds { inputs, hosts, span }, steps })
-}
-
-fn needed_host(found: &mut Found, node: &Node) -> Option<NeededHost> {
-    node.entries()?;
-    let mut table = Reader::new(found, node, "[[phase.host]]");
-    let (server, user) = (optional(found, &mut table, "server"), optional(found, &mut table, "user"));
-    let roles: Vec<RoleName> = table.list(found, "roles");
-    table.finish(found);
-    if roles.is_empty() && node.get("roles").is_none() {
-        found
-            .add(codes::FILE_MISSING_KEY, "[[phase.host]] lacks roles")
-            .at(node.span.clone(), "what does it do?");
-    }
-    Some(NeededHost { server, user, roles, span: node.span.clone() })
+    Some(Phase { id, title, why, steps })
 }
 
 fn step(found: &mut Found, node: &Node, source: &Source) -> Step {

@@ -26,8 +26,7 @@ mod tests;
 pub use bindings::{Bindings, Given, StepOutputs};
 pub use load::{Loaded, load, load_kept, parse};
 pub use model::{
-    Call, Component, CostEstimate, Gate, Input, NeededHost, Origin, Phase, PhaseNeeds, PublicName, Role,
-    Runbook, SignedBy, Step,
+    Call, Component, CostEstimate, Gate, Input, Origin, Phase, PublicName, Role, Runbook, SignedBy, Step,
 };
 pub use servers::ServerStep;
 pub use value::{InputType, Value};

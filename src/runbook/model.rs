@@ -139,42 +139,8 @@ pub struct Phase {
     pub title: String,
     /// Why it comes when it comes.
     pub why: Option<String>,
-    /// What it needs of the workspace beyond what its steps' kinds need: without it, it is not begun.
-    pub needs: PhaseNeeds,
     /// Its steps, in order.
     pub steps: Vec<Step>,
-}
-
-/// What a phase needs of the workspace, which may lack it as long as that phase is left for later.
-#[derive(Clone, Debug, Default)]
-pub struct PhaseNeeds {
-    /// The inputs that must say something.
-    pub inputs: Vec<String>,
-    /// The hosts.
-    pub hosts: Vec<NeededHost>,
-    /// Where the inputs stand in the file.
-    pub(super) span: Range<usize>,
-}
-
-/// A host that a phase needs.
-#[derive(Clone, Debug)]
-pub struct NeededHost {
-    /// The server in the cloud that it stands on, where the phase makes it; a name, or a reference to an input.
-    pub server: Option<String>,
-    /// Who must log in there.
-    pub user: Option<String>,
-    /// What it must do. Without a server, the first role says which host is meant.
-    pub roles: Vec<RoleName>,
-    /// Where it stands in the file.
-    pub(super) span: Range<usize>,
-}
-
-impl NeededHost {
-    /// The input that a text refers to, where it does.
-    #[must_use]
-    pub fn input_named(text: &str) -> Option<&str> {
-        text.strip_prefix("${inputs.")?.strip_suffix('}')
-    }
 }
 
 /// What stands between a step and its action. The order is that of strength.

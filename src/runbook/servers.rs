@@ -25,6 +25,14 @@ pub struct ServerStep {
     pub roles: Vec<RoleName>,
 }
 
+impl ServerStep {
+    /// Who logs in there, where that is known: the provider's images let nobody else in.
+    #[must_use]
+    pub fn user(&self) -> Option<&'static str> {
+        (!self.adopted).then_some("root")
+    }
+}
+
 impl Runbook {
     /// The servers that its steps make or use as they are, in order.
     #[must_use]
@@ -40,10 +48,12 @@ impl Runbook {
         servers.collect()
     }
 
-    /// The inputs that are the operator's public key, which servers let in.
-    pub fn key_inputs(&self) -> impl Iterator<Item = &Input> {
+    /// The inputs that are the operator's public key, which servers let in, and the phase that needs each.
+    pub fn key_inputs(&self) -> impl Iterator<Item = (&PhaseId, &Input)> {
         let keys = self.steps().filter(|(_, step)| step.action.kind == KEY);
-        keys.filter_map(|(_, step)| self.input_of(step.action.parameters.get("public_key")?.as_str()?))
+        keys.filter_map(|(phase, step)| {
+            Some((&phase.id, self.input_of(step.action.parameters.get("public_key")?.as_str()?)?))
+        })
     }
 
     /// The input that a text is, where it is nothing but a reference to one.
@@ -145,7 +155,7 @@ action.hcloud_server = { name = "a-${inputs.second}", type = "cx33", image = "de
         assert_eq!(runbook.with_inputs(&servers[1].named, |_| None).as_deref(), Some("a-two"));
         assert_eq!(runbook.with_inputs("${inputs.no}", |_| None), None);
         assert_eq!(runbook.with_inputs("${steps.one.id}", |_| None), None);
-        assert_eq!(runbook.key_inputs().map(|input| input.name.as_str()).collect::<Vec<_>>(), ["key"]);
+        assert_eq!(runbook.key_inputs().map(|(_, input)| input.name.as_str()).collect::<Vec<_>>(), ["key"]);
 
         let wrong = RUNBOOK.replace("[\"one\",", "[\"on\",");
         let error = parse::<Table>("mine", wrong.as_bytes(), Origin::Bundled).unwrap_err();

@@ -13,9 +13,6 @@ use crate::runbook::{Input, Runbook, ServerStep, Value};
 use crate::step::hcloud::ssh_key::PublicKey;
 use crate::transport::hcloud::is_private;
 
-/// Who logs in to a new server first.
-const ROOT: &str = "root";
-
 /// What is tried out.
 const WHAT: &str = "the cloud";
 
@@ -100,12 +97,12 @@ impl Flow<'_> {
         }
         if self.draft.hcloud.is_some() {
             self.draft.hosts.append(&mut needs.hosts);
-            for input in runbook.key_inputs() {
+            for (_, input) in runbook.key_inputs() {
                 self.operator_key(input).await?;
             }
         } else {
             let phase = &needs.phase;
-            needs.keys = runbook.key_inputs().map(|input| input.name.clone()).collect();
+            needs.keys = runbook.key_inputs().map(|(_, input)| input.name.clone()).collect();
             let text = format!(
                 "phase {phase} needs a token, hosts and a key; hactl.toml says which, to be added before it"
             );
@@ -128,7 +125,7 @@ impl Flow<'_> {
         Some(HostDraft {
             name: name.to_owned(),
             server: Some(name.to_owned()),
-            user: Some(ROOT.to_owned()).filter(|root| *root != self.draft.user),
+            user: server.user().map(str::to_owned).filter(|user| *user != self.draft.user),
             roles: roles(server),
             ..HostDraft::default()
         })
