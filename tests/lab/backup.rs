@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::Test;
+use crate::cell0;
 use crate::common::cli::Ran;
 use crate::common::lab::{Lab, Scene, Workspace, eventually};
 
@@ -26,14 +27,8 @@ pub(crate) fn workspace(lab: &Lab) -> Workspace<'_> {
 /// A workspace whose runbook is the bundled one, up to the step before this one.
 pub(crate) fn cut_before<'a>(lab: &'a Lab, step: &str) -> Workspace<'a> {
     let workspace = lab.workspace("cell0");
-    let whole =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/cell0.toml")).unwrap();
-    let step = whole.find(&format!("[[phase.step]]\nid = \"{step}\"")).unwrap();
-    // The step that a public name points at is cut off too.
-    let (name, after) = ("[[public_name]]", "[[component]]");
-    let (name, after) = (whole.find(name).unwrap(), whole.find(after).unwrap());
-    assert!(name < after && after < step);
-    let cut = format!("{}{}", &whole[..name], &whole[after..step]);
+    let whole = cell0::phase_0();
+    let cut = &whole[..cell0::step(&whole, step)];
     fs::write(workspace.path().join("cut.toml"), cut).unwrap();
     workspace.edit("hactl.toml", |text| text.replace("\"cell0\"", "\"./cut.toml\""));
     workspace

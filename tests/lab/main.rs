@@ -11,6 +11,7 @@
 
 mod backup;
 mod balancing;
+mod cell0;
 mod cloud;
 mod cloud_snapshot;
 #[path = "../common/mod.rs"]

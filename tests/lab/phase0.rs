@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Test;
+use crate::cell0;
 use crate::common::lab::{Lab, Running, Scene, Workspace};
 use crate::common::readme;
 use crate::kills::{self, Kills};
@@ -168,13 +169,7 @@ fn as_the_readme_shows_it<'a>(workspace: &Workspace<'_>, commands: impl Iterator
 /// settings, for taking it starts the machines anew, which would be the restart that the settings wait for.
 fn the_restart_from_a_snapshot() {
     let lab = Lab::up("restart", Scene::SingleServer);
-    let bundled = crate::common::lab::hactl(&["runbook", "show", "cell0"]).stdout;
-    let mut apart = bundled;
-    for (phase, step) in [("1", "archive-settings"), ("2", "wal-archive")] {
-        let step = format!("[[phase.step]]\nid = \"{step}\"");
-        assert_eq!(apart.matches(&step).count(), 1);
-        apart = apart.replace(&step, &format!("[[phase]]\nid = \"{phase}\"\ntitle = \"Apart\"\n\n{step}"));
-    }
+    let apart = cell0::phase_0_apart(&[("1", "archive-settings"), ("2", "wal-archive")]);
     let workspace = lab.workspace_of("apart.toml", &apart);
     workspace.must(&["phase", "run", "0", "--yes"]);
     lab.must(&["snapshot", "before"]);
@@ -222,11 +217,8 @@ fn at(record: &str) -> &'static [Duration] {
 
 fn killed_and_proofs_that_must_fail() {
     let lab = Lab::up("plugs", Scene::SingleServer);
-    let bundled = crate::common::lab::hactl(&["runbook", "show", "cell0"]).stdout;
     // The proofs as a phase of their own, so that they can be taken again without the rest.
-    let proof = "[[phase.step]]\nid = \"prove-restore\"";
-    assert_eq!(bundled.matches(proof).count(), 1);
-    let apart = bundled.replace(proof, &format!("[[phase]]\nid = \"1\"\ntitle = \"Proof\"\n\n{proof}"));
+    let apart = cell0::phase_0_apart(&[("1", "prove-restore")]);
     let workspace = lab.workspace_of("apart.toml", &apart);
     let started = starts(&lab);
 

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::Test;
+use crate::cell0;
 use crate::cloud::Project;
 use crate::common::cli::Ran;
 use crate::common::lab::{Lab, Scene, Workspace};
 use crate::kills::{Kills, through};
-use crate::phase1::{MADE, alone, changes, first, names};
+use crate::phase1::{MADE, changes, first, names};
 
 pub(crate) const TESTS: &[Test] = &[
     ("phase1_kills::killed_at_every_order_everything_is_there_once", killed_at_every_order),
@@ -42,28 +43,17 @@ const ORDERED: &[(&str, usize)] = &[
 
 /// At once, and while the cloud is at work on it.
 const NOW: &[Duration] = &[Duration::ZERO];
-const SOON: &[Duration] = &[Duration::from_millis(300)];
 const BOTH: &[Duration] = &[Duration::ZERO, Duration::from_millis(600)];
 
-/// Each step that orders or changes something is killed behind its intent: every second one at once, the others when it
-/// is under way; those that take long both, and once behind their outcome.
+/// Each step that orders or changes something is killed behind its intent; those that take long also while they are under
+/// way, and behind their outcome.
 fn at(record: &str) -> &'static [Duration] {
     let Some((kind, place)) = record.split_once(' ') else { return &[] };
     let long = ["node-2", "node-3", "node-1-group", "host-keys node-2", "balancer"];
-    let at_once = [
-        "ssh-key",
-        "firewall",
-        "node-1-protection",
-        "balancer-node-2",
-        "balancer-http",
-        "ip",
-        "ip-address node-2",
-    ];
     match kind {
         "intended" if long.contains(&place) => BOTH,
-        "intended" if at_once.contains(&place) => NOW,
         // What a person has done nobody can look up; a machine that is going down does not let the next hactl in.
-        "intended" if !["owner", "see-reboot node-2"].contains(&place) => SOON,
+        "intended" if !["owner", "see-reboot node-2"].contains(&place) => NOW,
         "applied" if long.contains(&place) => NOW,
         _ => &[],
     }
@@ -100,7 +90,7 @@ fn everything_is_there_once(project: &Project<'_>, before: &Value) {
 fn killed_at_every_order() {
     let lab = Lab::up("p1kills", Scene::SingleServer);
     let project = Project::of(&lab);
-    let workspace = lab.workspace_of("cell0.toml", &alone());
+    let workspace = lab.workspace_of("cell0.toml", &cell0::phase_1());
     let before = first(&project);
     project.must("DELETE", "/lab/requests", &Value::Null);
     let tally = through(&workspace, "1", &Kills { at, may_stop: |_| false });
@@ -120,7 +110,7 @@ fn fault(method: &str, path: &str, nth: u32, kind: Value) -> Value {
 fn lost_answers() {
     let lab = Lab::up("p1faults", Scene::SingleServer);
     let project = Project::of(&lab);
-    let workspace = lab.workspace_of("cell0.toml", &alone());
+    let workspace = lab.workspace_of("cell0.toml", &cell0::phase_1());
     let before = first(&project);
     let (dropped, gateway) = (json!("drop-after"), json!("gateway-after"));
     // Done, and nobody is told.

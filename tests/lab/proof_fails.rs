@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::Test;
+use crate::cell0;
 use crate::common::lab::{Lab, Scene, Workspace};
 use crate::outside::{Bucket, psql};
 
@@ -24,13 +25,7 @@ pub(crate) fn before_the_proofs(lab: &Lab) -> Workspace<'_> {
 
 /// The bundled runbook with the two proofs as a phase of their own.
 pub(crate) fn apart(lab: &Lab) -> Workspace<'_> {
-    let bundled = crate::common::lab::hactl(&["runbook", "show", "cell0"]).stdout;
-    let mut apart = bundled;
-    for (phase, step) in [("1", "prove-restore"), ("2", "prove-dump")] {
-        let step = format!("[[phase.step]]\nid = \"{step}\"");
-        assert_eq!(apart.matches(&step).count(), 1);
-        apart = apart.replace(&step, &format!("[[phase]]\nid = \"{phase}\"\ntitle = \"Proof\"\n\n{step}"));
-    }
+    let apart = cell0::phase_0_apart(&[("1", "prove-restore"), ("2", "prove-dump")]);
     lab.workspace_of("apart.toml", &apart)
 }
 
