@@ -30,6 +30,14 @@ const GRACE: Duration = Duration::from_secs(30);
 /// How often a running command is asked after.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// What is waited for, as the operator reads it.
+fn end_of(command: &Command) -> String {
+    match command.argv.program() {
+        "sh" => "the script to end".to_owned(),
+        program => format!("{program} to end"),
+    }
+}
+
 impl Ssh {
     /// Claims and carries out the command number `number` of an attempt, and waits for its end. A connection that is
     /// lost meanwhile is opened again for a while to learn the end.
@@ -77,7 +85,7 @@ impl Ssh {
             let request = Request { kind: "claim", fields, input };
             request.check(host).map_err(not_started)?;
             let marker = self.marker().map_err(not_started)?;
-            let end = Await::new(format!("{} to end", command.argv.program())).on(&host.name).within(within);
+            let end = Await::new(end_of(command)).on(&host.name).within(within);
             let asked = self.ask_clerk(host, &live, &marker, &request, (MAX_OUTPUT, within));
             let asked = awaited(end, asked).await;
             match asked.map(Report::of) {
@@ -136,7 +144,7 @@ impl Ssh {
         let began = Instant::now();
         // A host that answers is waited for as long as the command may take; one that does not, only for a while.
         let mut heard = began;
-        let (again, end) = (format!("an answer after {why}"), format!("{program} to end"));
+        let (again, end) = (format!("an answer after {why}"), end_of(command));
         let recover = self.timing().recover;
         let waiting = begin(Await::new(again.clone()).on(&host.name).within(recover));
         loop {
