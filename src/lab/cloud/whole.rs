@@ -75,6 +75,11 @@ impl<'a> Whole<'a> {
         }
         fs::create_dir_all(&kept).map_err(io("make", &kept))?;
         let there = PARTS.iter().map(|part| own.join(part)).filter(|path| path.exists());
+        let there: Vec<_> = there.collect();
+        // Nobody has ordered anything yet.
+        if there.is_empty() {
+            return Ok(());
+        }
         Tool::new("cp")
             .args(["-a", "--reflink=auto", "--"])
             .args(there)
