@@ -14,6 +14,7 @@ pub(crate) const CASES: &[Case] = &[
     ("cloud::a_token_that_opens_nothing_is_refused_or_kept_with_a_note", wrong_token),
     ("cloud::without_a_token_the_file_says_what_is_to_be_added", later),
     ("cloud::at_a_terminal_the_server_that_is_there_is_chosen", at_terminal),
+    ("cloud::a_role_that_must_be_is_asked_for_although_it_names_a_server", role_that_must_be),
 ];
 
 const RUNBOOK: &str = r#"[runbook]
@@ -38,6 +39,7 @@ help = "The server that is made."
 
 [roles.web]
 help = "what is there"
+servers = ["${inputs.first}"]
 
 [roles.node]
 help = "both"
@@ -216,6 +218,16 @@ fn later(scene: &Scene) {
     let checked = place.hactl(&["check"]);
     assert_eq!(checked.status, 0, "{checked}\n{whole}");
     assert_eq!(host(&toml::from_str(&whole).unwrap(), "mine-2").0, ["node", "new"]);
+}
+
+fn role_that_must_be(scene: &Scene) {
+    let place = place(scene, "unused");
+    let flags: Vec<_> =
+        flags(scene).into_iter().filter(|flag| flag != "--role" && flag != "web=node-1").collect();
+    let ran = run(&place, &flags);
+    assert!(ran.status == 2 && ran.stderr.contains("--role web=HOST"), "{ran}");
+    assert!(!ran.stderr.contains("--role node=HOST"), "{ran}");
+    assert_nothing_written(&place);
 }
 
 fn at_terminal(scene: &Scene) {

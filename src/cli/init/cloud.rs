@@ -90,7 +90,9 @@ impl Flow<'_> {
             if server.adopted && self.draft.hcloud.is_some() {
                 self.adopted(runbook, &server, name).await?;
             } else if server.adopted {
-                needs.adopted.push((name, roles(&server)));
+                let has = |role: &String| self.draft.hosts.iter().any(|host| host.roles.contains(role));
+                let lacking = roles(&server).into_iter().filter(|role| !has(role)).collect();
+                needs.adopted.push((name, lacking));
             } else if let Some(host) = self.made(&server, &name) {
                 needs.hosts.push(host);
             }

@@ -17,8 +17,8 @@ pub(super) type Clusters = Vec<(String, Vec<PgCluster>)>;
 impl Flow<'_> {
     pub(super) async fn hosts(&mut self, runbook: &Runbook) -> Result<()> {
         self.hosts_by_flags(runbook)?;
-        // Which hosts have the others, the cloud's servers say.
-        for role in runbook.roles.iter().filter(|role| role.servers.is_empty()) {
+        // Which hosts have the others, the cloud's servers say; what every workspace must have is asked for all the same.
+        for role in runbook.roles.iter().filter(|role| role.servers.is_empty() || role.min > 0) {
             let mut count = self
                 .draft
                 .hosts
