@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use toml::Value;
 
+use crate::runbook::with_inputs;
+
 /// What joins objects: Terraform's type of resource, what it is called there, and its id, or what is not known of it.
 pub(super) struct Join {
     pub(super) resource: &'static str,
@@ -34,24 +36,13 @@ impl Parameters<'_> {
     }
 
     fn with_inputs(&self, text: &str) -> Option<String> {
-        let mut whole = String::new();
-        let mut rest = text;
-        while let Some((before, reference)) = rest.split_once("${") {
-            let (name, after) = reference.split_once('}')?;
-            whole.push_str(before);
-            match self.inputs.get(name.strip_prefix("inputs.")?)? {
-                Value::String(value) => whole.push_str(value),
-                Value::Integer(value) => whole.push_str(&value.to_string()),
-                Value::Float(_)
-                | Value::Boolean(_)
-                | Value::Datetime(_)
-                | Value::Array(_)
-                | Value::Table(_) => return None,
+        with_inputs(text, |name| match self.inputs.get(name)? {
+            Value::String(value) => Some(value.clone()),
+            Value::Integer(value) => Some(value.to_string()),
+            Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
+                None
             }
-            rest = after;
-        }
-        whole.push_str(rest);
-        Some(whole)
+        })
     }
 }
 

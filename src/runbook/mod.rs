@@ -28,6 +28,7 @@ pub use load::{Loaded, load, load_kept, parse};
 pub use model::{
     Call, Component, CostEstimate, Gate, Input, Origin, Phase, PublicName, Role, Runbook, SignedBy, Step,
 };
+pub(crate) use refs::with_inputs;
 pub use servers::ServerStep;
 pub use value::{InputType, Value};
 

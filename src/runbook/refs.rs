@@ -109,6 +109,16 @@ enum Part<'a> {
     Reference(&'a str),
 }
 
+/// A text with the values of the inputs in it, where it stands by itself; none where one of them has none, or the text refers
+/// to something else.
+pub(crate) fn with_inputs(text: &str, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let parts = parts(text).ok()?.into_iter().map(|part| match part {
+        Part::Text(text) => Some(text),
+        Part::Reference(reference) => value(reference.strip_prefix("inputs.")?),
+    });
+    parts.collect()
+}
+
 fn parts(text: &str) -> Result<Vec<Part<'_>>, RefProblem> {
     let mut parts = Vec::new();
     let mut plain = String::new();

@@ -1,7 +1,7 @@
 //! The cloud's servers that a runbook is about, as its steps name them: who makes a workspace asks for what they need.
 
 use super::model::{Call, Runbook};
-use super::{Input, Value};
+use super::{Input, Value, refs};
 use crate::diagnostic::codes;
 use crate::document::{Found, Node, suggest};
 use crate::name::{PhaseId, RoleName};
@@ -66,19 +66,13 @@ impl Runbook {
     /// A text with the values of the inputs in it; none where one of them has none, or it refers to something else.
     #[must_use]
     pub fn with_inputs(&self, text: &str, value: impl Fn(&Input) -> Option<Value>) -> Option<String> {
-        let mut rest = text;
-        let mut whole = String::new();
-        while let Some((before, reference)) = rest.split_once("${") {
-            let (name, after) = reference.split_once('}')?;
-            let input =
-                self.inputs.iter().find(|input| Some(input.name.as_str()) == name.strip_prefix("inputs."))?;
-            let Value::Text(value) = value(input).or_else(|| input.default.clone())? else { return None };
-            whole.push_str(before);
-            whole.push_str(&value);
-            rest = after;
-        }
-        whole.push_str(rest);
-        Some(whole)
+        refs::with_inputs(text, |name| {
+            let input = self.inputs.iter().find(|input| input.name == name)?;
+            match value(input).or_else(|| input.default.clone())? {
+                Value::Text(text) => Some(text),
+                Value::Integer(_) | Value::Boolean(_) | Value::List(_) => None,
+            }
+        })
     }
 }
 
